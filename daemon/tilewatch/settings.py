@@ -1,0 +1,378 @@
+"""Every knob: name, unit, default, bound, one-line reason.
+
+A section is a frozen model; its environment names are the section's prefix plus the field's name in capitals
+(`TILE_SIZE` is `tile.size`). `load` builds all sections once from, in rising order of precedence, a `.env` file, the
+environment and the command line; slices are handed down. docs/CONFIGURATION.md and .env.example are generated from it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from tilewatch.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic.fields import FieldInfo
+    from typing_extensions import Self
+
+Format: TypeAlias = Literal["video", "jsonl", "mot", "csv", "coco", "parquet", "overview"]
+Polygon: TypeAlias = tuple[tuple[float, float], ...]
+
+TRIANGLE = 3
+POLYGON_RULE = "a polygon is three or more points 'x,y' of numbers >= 0; polygons are separated by ';'"
+FOREIGN_PREFIXES = ("COMPOSE_", "DOCKER_", "NVIDIA_", "GRAFANA_", "PROMETHEUS_")
+"""Names in a `.env` file that belong to the tools beside tilewatch and are left alone."""
+
+
+def _split(value: object) -> object:
+    """Return the words of a comma-separated string; anything else as it is."""
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+def _polygons(value: object) -> object:
+    """Return the polygons of 'x,y x,y x,y; x,y ...'; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    shapes = [shape.split() for shape in value.split(";") if shape.strip()]
+    try:
+        return tuple(tuple((float(x), float(y)) for x, y in (point.split(",") for point in shape)) for shape in shapes)
+    except ValueError:
+        raise ValueError(POLYGON_RULE) from None
+
+
+def _check_polygons(shapes: tuple[Polygon, ...]) -> tuple[Polygon, ...]:
+    """Refuse polygons with fewer than three points or negative coordinates."""
+    for shape in shapes:
+        if len(shape) < TRIANGLE or min(min(point) for point in shape) < 0:
+            raise ValueError(POLYGON_RULE)
+    return shapes
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Polygons = Annotated[tuple[Polygon, ...], NoDecode, BeforeValidator(_polygons), AfterValidator(_check_polygons)]
+
+
+class Section(BaseSettings):
+    """A group of settings with one prefix; built directly, it takes what is not given from the environment."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        env_file_encoding="utf-8-sig",
+        allow_inf_nan=False,
+        protected_namespaces=(),
+    )
+
+    @classmethod
+    def env_name(cls, field: str) -> str:
+        """Return the environment name of a field."""
+        return f"{cls.model_config.get('env_prefix', '')}{field}".upper()
+
+
+class PathSettings(Section):
+    """Where things are."""
+
+    input_video: Path | None = Field(None, description="video that `run` takes when none is named on the command line")
+    output_dir: Path = Field(
+        Path("output"), description="folder of the results, one folder per video (/output in the image)"
+    )
+
+
+class ModelSettings(Section):
+    """The detector and the engine that runs it."""
+
+    model_path: Path | None = Field(
+        None, description="ONNX model; unset: /models/model.engine, /models/model.onnx, else the default model"
+    )
+    labels_path: Path | None = Field(
+        None, description="text file, one class name a line; unset: the names in the model"
+    )
+    backend: Literal["auto", "openvino", "onnxruntime", "tensorrt"] = Field(
+        "auto", description="inference engine; a named one that cannot be had is an error, never a fall-back"
+    )
+    precision: Literal["auto", "f32", "bf16", "f16"] = Field(
+        "auto", description="arithmetic of inference; auto takes bf16 only where the CPU has it natively"
+    )
+    head: Literal["auto", "yolov8", "yolov5", "yolox", "end2end", "detr"] = Field(
+        "auto", description="output layout of the model; auto recognises it from shape and metadata"
+    )
+    engine_threads: int = Field(
+        0, ge=0, le=256, description="CPU threads of the engine; 0: every core this process may use"
+    )
+
+
+class BatchSettings(Section):
+    """How tiles are gathered for the engine."""
+
+    model_config = SettingsConfigDict(env_prefix="BATCH_")
+    size: int = Field(
+        8, ge=1, le=256, description="most tiles in one engine call; engines that gain nothing by it take fewer"
+    )
+    wait_ms: float = Field(
+        5.0, ge=0, le=1000, description="ms to wait for more tiles before a batch goes off part full"
+    )
+
+
+class DetectSettings(Section):
+    """Which boxes count."""
+
+    confidence_threshold: float = Field(0.25, ge=0.01, le=1.0, description="lowest score of a reported object, 0 to 1")
+    iou_threshold: float = Field(
+        0.7, gt=0.0, le=1.0, description="two boxes of one tile and class overlapping more are one object"
+    )
+    classes: Words = Field((), description="class names or numbers to keep, comma separated; empty: all")
+
+
+class TileSettings(Section):
+    """How a frame is cut."""
+
+    model_config = SettingsConfigDict(env_prefix="TILE_")
+    size: int = Field(
+        640, ge=64, le=4096, multiple_of=32, description="side of a tile and of the model's input, pixels"
+    )
+    overlap: int = Field(
+        96, ge=0, description="least overlap of neighbouring tiles, pixels: larger than the objects on a seam"
+    )
+    scale: float = Field(
+        1.0, ge=0.1, le=8.0, description="the frame is cut as if resized by this factor: 2 finds smaller objects"
+    )
+    full_frame: Literal["off", "on", "only"] = Field(
+        "off",
+        description="also look at the whole frame at low resolution (objects larger than a tile), or only that",
+    )
+    roi: Polygons = Field(
+        (), description="only look inside these polygons: 'x,y x,y x,y; ...', pixels, or fractions when all <= 1"
+    )
+    ignore: Polygons = Field((), description="never report inside these polygons, written as TILE_ROI")
+
+    @model_validator(mode="after")
+    def _overlap_below_size(self) -> Self:
+        if self.overlap > self.size // 2:
+            message = f"TILE_OVERLAP={self.overlap} is more than half of TILE_SIZE={self.size}"
+            raise ValueError(message)
+        return self
+
+
+class TrackSettings(Section):
+    """How objects keep their identity (ByteTrack)."""
+
+    model_config = SettingsConfigDict(env_prefix="TRACK_")
+    high: float | None = Field(
+        None, ge=0, le=1, description="score of boxes matched first; unset: CONFIDENCE_THRESHOLD"
+    )
+    low: float = Field(0.1, ge=0.01, le=1, description="lowest score of boxes that may continue a track")
+    new: float | None = Field(
+        None, ge=0, le=1, description="score from which a box starts a track; unset: CONFIDENCE_THRESHOLD"
+    )
+    match: float = Field(
+        0.8, gt=0, le=1, description="matching limit: 1 - IoU x score up to which box and track belong together"
+    )
+    buffer_seconds: float = Field(1.5, ge=0, le=3600, description="seconds a lost track waits to be found again")
+
+
+class TrackingSettings(Section):
+    """Whether objects keep their identity at all."""
+
+    enable_tracking: bool = Field(default=True, description="false: boxes only, no ids")
+
+
+class OutputSettings(Section):
+    """What is written."""
+
+    model_config = SettingsConfigDict(env_prefix="OUTPUT_")
+    formats: Annotated[tuple[Format, ...], NoDecode, BeforeValidator(_split)] = Field(
+        ("video", "jsonl", "mot", "csv", "overview"),
+        description="of video, jsonl, mot, csv, coco, parquet, overview; the manifest is always written",
+        min_length=1,
+    )
+
+
+class VideoSettings(Section):
+    """The annotated video."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDEO_")
+    codec: Literal["auto", "libx264", "libx265", "h264_nvenc", "h264_v4l2m2m"] = Field(
+        "auto", description="encoder; auto takes the first that works, software H.264 last"
+    )
+    quality: int = Field(23, ge=0, le=51, description="constant rate factor: lower is better and larger")
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium"] = Field(
+        "superfast", description="software encoder's trade of speed for size"
+    )
+
+
+class DrawSettings(Section):
+    """What is drawn on the annotated video."""
+
+    model_config = SettingsConfigDict(env_prefix="DRAW_")
+    boxes: bool = Field(default=True, description="draw boxes")
+    labels: bool = Field(default=True, description="draw class, score and id at the boxes")
+    trail_seconds: float = Field(0.0, ge=0, le=60, description="seconds of each track's path drawn behind it; 0: none")
+
+
+class QueueSettings(Section):
+    """Capacity of the channels between the stages, items: together they bound the memory."""
+
+    model_config = SettingsConfigDict(env_prefix="QUEUE_")
+    decoded: int = Field(3, ge=1, le=1000, description="frames waiting to be cut")
+    tiled: int = Field(2, ge=1, le=1000, description="tile batches waiting for the engine")
+    inferred: int = Field(2, ge=1, le=1000, description="raw heads waiting to be merged and tracked")
+    tracked: int = Field(4, ge=1, le=1000, description="results waiting to be drawn and encoded")
+
+
+class ServiceSettings(Section):
+    """How the program ends."""
+
+    drain_seconds: float = Field(
+        25.0,
+        ge=0,
+        le=3600,
+        description="seconds to finish what is in work after a stop signal; a second signal ends at once",
+    )
+
+
+class LimitSettings(Section):
+    """Guards against bad input."""
+
+    model_config = SettingsConfigDict(env_prefix="MAX_")
+    frame_pixels: int = Field(
+        7680 * 4320, ge=64 * 64, description="largest picture that is decoded, pixels; checked before memory is taken"
+    )
+
+
+class LogSettings(Section):
+    """What is said, and how."""
+
+    model_config = SettingsConfigDict(env_prefix="LOG_")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe event that is logged")
+    format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: readable on a terminal, JSON otherwise"
+    )
+
+
+class Settings(BaseModel):
+    """All sections."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    path: PathSettings
+    model: ModelSettings
+    batch: BatchSettings
+    detect: DetectSettings
+    tile: TileSettings
+    tracking: TrackingSettings
+    track: TrackSettings
+    output: OutputSettings
+    video: VideoSettings
+    draw: DrawSettings
+    queue: QueueSettings
+    service: ServiceSettings
+    limit: LimitSettings
+    log: LogSettings
+
+    @model_validator(mode="after")
+    def _thresholds_in_order(self) -> Self:
+        if self.track.low > self.track_high:
+            message = (
+                f"TRACK_LOW={self.track.low} is above the score of boxes matched first ({self.track_high}): lower it"
+            )
+            raise ValueError(message)
+        return self
+
+    @property
+    def track_high(self) -> float:
+        """Score of boxes matched first."""
+        return self.detect.confidence_threshold if self.track.high is None else self.track.high
+
+    @property
+    def track_new(self) -> float:
+        """Score from which a box starts a track."""
+        return self.detect.confidence_threshold if self.track.new is None else self.track.new
+
+    @property
+    def score_floor(self) -> float:
+        """Lowest score the heads have to keep."""
+        low = min(self.track.low, self.detect.confidence_threshold)
+        return low if self.tracking.enable_tracking else self.detect.confidence_threshold
+
+
+def sections() -> dict[str, type[Section]]:
+    """Return the section classes by their name in Settings."""
+    found = {name: field.annotation for name, field in Settings.model_fields.items()}
+    return {name: cls for name, cls in found.items() if isinstance(cls, type) and issubclass(cls, Section)}
+
+
+def env_names() -> dict[str, tuple[str, str, FieldInfo]]:
+    """Return, for every environment name, its section, field and definition, in the order of this file."""
+    return {
+        cls.env_name(name): (section, name, field)
+        for section, cls in sections().items()
+        for name, field in cls.model_fields.items()
+    }
+
+
+def load(*, overrides: Mapping[str, object] | None = None, env_file: Path | None = None) -> Settings:
+    """Build the settings once.
+
+    Args:
+        overrides: values by environment name that win over everything (the command line's).
+        env_file: a `.env` file to read as well, below the environment; it must hold nothing but known names.
+
+    Raises:
+        ConfigError: an unknown name in the file, or a value out of bounds; says which, and what is allowed.
+    """
+    if env_file:
+        _check_names(env_file)
+    given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    try:
+        return Settings(**{name: _section(cls, given, env_file) for name, cls in sections().items()})
+    except ValidationError as error:
+        raise ConfigError(_message(error.errors(include_url=False)[0]["msg"])) from None
+
+
+def _section(cls: type[Section], given: Mapping[str, object], env_file: Path | None) -> Any:  # noqa: ANN401
+    """Build one section; Any, since the caller fits it to the field of that name."""
+    values = {field: given[cls.env_name(field)] for field in cls.model_fields if cls.env_name(field) in given}
+    try:
+        return cls(_env_file=env_file, **values)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise ConfigError(_explain(cls, error)) from None
+
+
+def _check_names(path: Path) -> None:
+    """Refuse a `.env` file that cannot be read or holds an unknown name."""
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            names = list(dotenv_values(stream=stream))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the settings file cannot be read ({error}): mend or remove it") from error
+    known = env_names()
+    for name in names:
+        if name.upper() not in known and not name.startswith(FOREIGN_PREFIXES):
+            raise ConfigError(f"{path}: unknown setting {name}{_nearest(name, known)}")
+
+
+def _nearest(name: str, known: Mapping[str, object]) -> str:
+    """Return ': did you mean X?' for the most similar known name, or a pointer to the list."""
+    close = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.6)
+    return f": did you mean {close[0]}?" if close else ": see docs/CONFIGURATION.md for the names"
+
+
+def _explain(cls: type[Section], error: ValidationError) -> str:
+    """Return pydantic's first complaint as one line that names the setting, the value and the bound."""
+    first = error.errors(include_url=False)[0]
+    message = _message(first["msg"])
+    return f"{cls.env_name(str(first['loc'][0]))}={first['input']}: {message}" if first["loc"] else message
+
+
+def _message(text: str) -> str:
+    """Return pydantic's text without its preamble."""
+    text = text.removeprefix("Value error, ")
+    return text if text.split("=")[0].isupper() else f"{text[0].lower()}{text[1:]}"
