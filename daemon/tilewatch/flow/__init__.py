@@ -1,0 +1,1 @@
+"""Moving items through stages: knows nothing of video, numpy or CUDA."""

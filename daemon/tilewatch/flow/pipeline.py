@@ -1,0 +1,133 @@
+"""Stages joined by channels in one TaskGroup.
+
+A stage is an async generator over its inbox; the code after its loop is the flush. There are two endings. *Drain*: the
+source returns, the end travels down the channels, the last stage returns. *Abort*: an error or a cancellation; nothing
+more is sent, every stage is closed where it stands.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from structlog.contextvars import bound_contextvars
+
+from tilewatch.errors import FrameError
+from tilewatch.flow.backports import TaskGroup
+from tilewatch.flow.channel import Channel
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+
+    from tilewatch.telemetry.metrics import Metrics
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class Stage(Protocol):
+    """What a pipeline is made of: items in, items out, in order."""
+
+    def __call__(self, inbox: AsyncIterator[Any], /) -> AsyncGenerator[Any, None]:
+        """Return the generator of this stage's items."""
+
+
+class StageEndedEarlyError(Exception):
+    """A stage returned before its inbox was exhausted, which would hang the stage before it: a bug of the stage."""
+
+
+@dataclass(slots=True)
+class StageStatistics:
+    """What one stage did. Busy is the time from asking the stage for an item to having it, less its inbox's waits."""
+
+    items: int = 0
+    busy_seconds: float = 0.0
+    send_wait_seconds: float = 0.0
+    receive_wait_seconds: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Step:
+    """A stage, its name, and the capacity of the channel behind it (the last one has none)."""
+
+    name: str
+    stage: Stage
+    capacity: int = 1
+    drop_oldest: bool = False
+    statistics: StageStatistics = field(default_factory=StageStatistics)
+
+
+def each(
+    function: Callable[[T], Awaitable[U]], *, on_skip: Callable[[FrameError], None]
+) -> Callable[[AsyncIterator[T]], AsyncGenerator[U, None]]:
+    """Lift a one-in, one-out function to a stage.
+
+    A FrameError becomes a counted skip here, since raised inside a generator it would end the generator.
+    """
+
+    async def stage(inbox: AsyncIterator[T]) -> AsyncGenerator[U, None]:
+        async for item in inbox:
+            try:
+                result = await function(item)
+            except FrameError as error:
+                on_skip(error)
+                continue
+            yield result
+
+    return stage
+
+
+class Pipeline:
+    """One stream's way from its source to its sinks. Runs once."""
+
+    def __init__(self, stream: str, steps: list[Step], metrics: Metrics) -> None:
+        self.stream = stream
+        self.steps = steps
+        self._metrics = metrics
+        self._channels = [
+            Channel[Any](step.name, step.capacity, full="drop_oldest" if step.drop_oldest else "block")
+            for step in steps[:-1]
+        ]
+
+    async def run(self) -> None:
+        """Run until the source has ended and everything is through.
+
+        Raises:
+            BaseExceptionGroup: of whatever the stages raised; every stage is closed by then.
+        """
+        inboxes: list[Channel[Any] | None] = [None, *self._channels]
+        outboxes: list[Channel[Any] | None] = [*self._channels, None]
+        async with TaskGroup() as group:
+            for step, inbox, outbox in zip(self.steps, inboxes, outboxes, strict=True):
+                group.create_task(self._run_stage(step, inbox, outbox), name=f"{self.stream}:{step.name}")
+
+    async def _run_stage(self, step: Step, inbox: Channel[Any] | None, outbox: Channel[Any] | None) -> None:
+        with bound_contextvars(stream=self.stream, stage=step.name):
+            await self._pump(step, inbox, outbox)
+
+    async def _pump(self, step: Step, inbox: Channel[Any] | None, outbox: Channel[Any] | None) -> None:
+        source = inbox if inbox is not None else Channel[Any]("nothing", 1)
+        async with aclosing(step.stage(source)) as items:
+            started, waited = time.perf_counter(), source.statistics.receive_wait_seconds
+            async for item in items:
+                busy = time.perf_counter() - started - (source.statistics.receive_wait_seconds - waited)
+                await self._deliver(step, item, busy, outbox)
+                started, waited = time.perf_counter(), source.statistics.receive_wait_seconds
+        if inbox is not None and not inbox.exhausted:
+            raise StageEndedEarlyError(f"stage {step.name} returned before its inbox was exhausted")
+        step.statistics.receive_wait_seconds = source.statistics.receive_wait_seconds
+        if outbox is not None:
+            step.statistics.send_wait_seconds = outbox.statistics.send_wait_seconds
+            outbox.close()
+
+    async def _deliver(self, step: Step, item: object, busy: float, outbox: Channel[Any] | None) -> None:
+        step.statistics.items += 1
+        step.statistics.busy_seconds += busy
+        self._metrics.stage_duration.labels(stage=step.name).observe(busy)
+        self._metrics.frames.labels(stream=self.stream, stage=step.name, outcome="ok").inc()
+        if outbox is not None:
+            waited = outbox.statistics.send_wait_seconds
+            await outbox.send(item)
+            self._metrics.channel_wait.labels(stage=step.name).inc(outbox.statistics.send_wait_seconds - waited)
