@@ -1,0 +1,91 @@
+"""Drawing on the planes of a 4:2:0 picture, in place: rectangles, text, lines. The rules are in `reference.draw`.
+
+Colours are (N, 3) uint8 Y, U, V. Everything is clipped to the picture; any coordinate is safe, and so is N = 0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+
+from tilewatch.native import COMPILED
+from tilewatch.native.reference import draw as reference
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from numpy.typing import NDArray
+
+    from tilewatch.records import F32, I32, U8
+
+    Planes: TypeAlias = tuple[U8, U8, U8]
+    """Writable y (H, W), u and v (ceil(H/2), ceil(W/2)) uint8, rows contiguous."""
+
+if COMPILED:
+    from tilewatch.native import _draw
+
+FAR = 1 << 20
+"""Coordinates are brought to within this before they become integers."""
+
+
+def fill(planes: Planes, rects: NDArray[np.number], colours: U8, *, alpha: int = 255) -> None:
+    """Fill rectangles: (N, 4) x0 y0 x1 y1 pixels, right/bottom exclusive; `alpha` 0 to 255."""
+    _core().fill(*planes, _whole(rects), colours, alpha)
+
+
+def outline(planes: Planes, rects: NDArray[np.number], colours: U8, *, thickness: int) -> None:
+    """Draw the outlines of rectangles, inside their edges: (N, 4) as `fill`, `thickness` in pixels."""
+    _core().fill(*planes, _whole(_frames(_whole(rects), thickness)), np.repeat(colours, 4, axis=0), 255)
+
+
+class Text(NamedTuple):
+    """N pieces of text as masks."""
+
+    atlas: U8
+    """(G, h, w) uint8 coverage."""
+    first: I32
+    """(N + 1,) int32: text i has the glyphs `first[i]` to `first[i + 1]`."""
+    glyphs: I32
+    """(K,) int32 index into the atlas."""
+    places: I32
+    """(K, 2) int32 left top of each glyph, pixels."""
+    inks: U8
+    """(N, 3) uint8 colour of each text."""
+
+
+def label(planes: Planes, plates: NDArray[np.number], colours: U8, text: Text, *, alpha: int = 255) -> None:
+    """Draw texts, each on its own filled rectangle: a later one covers an earlier one, text and all."""
+    core = _core()
+    core.label(*planes, _whole(plates), colours, alpha, text.atlas, text.first, text.glyphs, text.places, text.inks)
+
+
+def stroke(planes: Planes, segments: F32, colours: U8, *, radius: float) -> None:
+    """Draw lines with round ends: (N, 4) x0 y0 x1 y1, `radius` in pixels, the edge smoothed over one pixel."""
+    usable = np.isfinite(segments).all(axis=1)
+    near = np.clip(segments[usable], -FAR, FAR).astype(np.float32)
+    _core().stroke(*planes, np.ascontiguousarray(near), radius, np.ascontiguousarray(colours[usable]))
+
+
+def _core() -> ModuleType:
+    return _draw if COMPILED else reference
+
+
+def _whole(values: NDArray[np.number]) -> I32:
+    """Return coordinates as contiguous int32, rounded; what is no number lies at 0."""
+    near = np.clip(np.nan_to_num(np.asarray(values, np.float64)), -FAR, FAR)
+    return np.ascontiguousarray(np.rint(near).astype(np.int32))
+
+
+def _frames(rects: I32, thickness: int) -> I32:
+    """Return (4N, 4) the top, bottom, left and right bars of each rectangle, without overlap."""
+    x0, y0, x1, y1 = rects.T
+    wide = np.minimum(thickness, np.maximum((x1 - x0) // 2, 1))
+    high = np.minimum(thickness, np.maximum((y1 - y0) // 2, 1))
+    bars = [
+        (x0, y0, x1, y0 + high),
+        (x0, y1 - high, x1, y1),
+        (x0, y0 + high, x0 + wide, y1 - high),
+        (x1 - wide, y0 + high, x1, y1 - high),
+    ]
+    return np.stack([np.stack(bar, axis=1) for bar in bars], axis=1).reshape(-1, 4)

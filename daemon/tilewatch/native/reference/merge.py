@@ -1,0 +1,211 @@
+"""The rules of the merge, in numpy.
+
+1. Inside a tile, a box that overlaps a surer one of its class by more than the threshold is the same object.
+2. A side of a box is *cut* when it lies within max(3 px, 1.2 % of the tile) of a tile side that the grid made.
+3. Boxes of different tiles are compared only inside the two tiles' common area, where both saw the same pixels: the
+   IoU of the boxes clipped to it must be 0.45; boxes of different classes need 0.75 and a cut side, and are
+   discounted. Common strips of 4 px or less say nothing.
+4. Links are taken one by one, best first; a group never holds two boxes of one tile, so neighbours are never merged.
+5. Each side of the result is the weighted mean of the members for which it is not cut (whole boxes weigh their score,
+   cut ones 0.6 of it, those of the full-frame pass 0.35); if it is cut in all, the outermost. Class from the least
+   cut, surest member; its score too, unless it is cut itself: then the group's highest.
+6. A left-over cut box that lies to 70 % inside a larger one of its class which has no box of that tile, and shows at
+   least 30 % of what that tile could see of it, is a fragment of it and dropped.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from tilewatch.records import F32, I16, I32, Tiles
+
+    F64 = NDArray[np.float64]
+    Bits = NDArray[np.uint64]
+
+STRIP = 4.0
+SAME = 0.45
+OTHER = 0.75
+DISCOUNT = 0.9
+CUT_PIXELS, CUT_SHARE = 3.0, 0.012
+TRUST_CUT, TRUST_FULL_FRAME = 0.6, 0.35
+CONTAINED, SHOWN = 0.7, 0.3
+WORD = 64
+
+
+class Seen(NamedTuple):
+    """N boxes in canonical order."""
+
+    boxes: F64
+    """(N, 4) frame pixels."""
+    score: F64
+    label: I32
+    tile: I16
+
+    def take(self, keep: NDArray[Any]) -> Seen:
+        """Return the boxes selected by an index or boolean array."""
+        return Seen(
+            np.ascontiguousarray(self.boxes[keep]),
+            np.ascontiguousarray(self.score[keep]),
+            np.ascontiguousarray(self.label[keep]),
+            np.ascontiguousarray(self.tile[keep]),
+        )
+
+    def sorted(self, tiles: Tiles) -> Seen:
+        """Return them surest first; ties are decided by content alone, never by the order they came in."""
+        rank = np.lexsort((*tiles.rects.T[::-1], tiles.full_frame)).argsort()
+        ties = (rank[self.tile], *self.boxes.T[::-1], self.label)
+        return self.take(np.lexsort((*ties, -self.score)))
+
+
+def canonical(xyxy: F32, score: F32, label: I32, tile: I16, tiles: Tiles) -> Seen:
+    """Return boxes in canonical order."""
+    return Seen(
+        xyxy.astype(np.float64), score.astype(np.float64), label.astype(np.int32), tile.astype(np.int16)
+    ).sorted(tiles)
+
+
+def suppress(seen: Seen, threshold: float, *, agnostic: bool) -> NDArray[np.bool_]:
+    """Return (N,) bool: rule 1."""
+    keep = np.ones(len(seen.score), np.bool_)
+    for i in range(len(keep)):
+        if keep[i]:
+            rival = (seen.tile == seen.tile[i]) & (agnostic | (seen.label == seen.label[i]))
+            shared = _shared(seen.boxes[i], seen.boxes)
+            alike = shared > threshold * (_area(seen.boxes[i]) + _area(seen.boxes) - shared)
+            alike[: i + 1] = False
+            keep &= ~(rival & alike)
+    return keep
+
+
+def cut_sides(seen: Seen, tiles: Tiles) -> NDArray[np.uint8]:
+    """Return (N, 4) uint8, 1 where a side is cut: rule 2."""
+    rects = tiles.rects[seen.tile].astype(np.float64)
+    size = np.minimum(rects[:, 2] - rects[:, 0], rects[:, 3] - rects[:, 1])
+    near = np.abs(seen.boxes - rects) <= np.maximum(CUT_PIXELS, CUT_SHARE * size)[:, None]
+    return np.ascontiguousarray(near & tiles.inner[seen.tile], dtype=np.uint8)
+
+
+def tile_bits(tile: I16, tiles: int) -> Bits:
+    """Return (N, W) uint64 with the bit of each box's tile set."""
+    bits = np.zeros((len(tile), (tiles + WORD - 1) // WORD), np.uint64)
+    bits[np.arange(len(tile)), tile // WORD] = np.uint64(1) << (tile % WORD).astype(np.uint64)
+    return bits
+
+
+def trust(seen: Seen, tiles: Tiles, cuts: NDArray[np.uint8]) -> F64:
+    """Return (N,) weights of rule 5."""
+    whole = np.where(cuts > 0, TRUST_CUT, 1.0) * np.where(tiles.full_frame[seen.tile], TRUST_FULL_FRAME, 1.0)
+    weights: F64 = seen.score * whole
+    return weights
+
+
+def result(seen: Seen, best: NDArray[Any], highest: F64, fused: F64, cuts: NDArray[np.uint8]) -> Seen:
+    """Return the groups' boxes: class and tile of the best member, score by rule 5."""
+    score = np.where(cuts[best] > 0, highest, seen.score[best])
+    return Seen(np.ascontiguousarray(fused), score, seen.label[best], seen.tile[best])
+
+
+def fragments(merged: Seen, members: NDArray[Any], cuts: NDArray[np.uint8]) -> I32:
+    """Return (G,) the tile of a group that is a single cut box, else -1."""
+    return np.where((members == 1) & (cuts > 0), merged.tile, -1).astype(np.int32)
+
+
+def join(seen: Seen, tiles: Tiles, cut: NDArray[np.uint8], *, agnostic: bool) -> tuple[Seen, int]:
+    """Return one box an object, in canonical order, and how many boxes were joined into another one: rules 3 to 6."""
+    cuts = cut.sum(axis=1, dtype=np.uint8)
+    groups = _groups(seen, _links(seen, tiles, cuts, agnostic=agnostic))
+    weights = trust(seen, tiles, cuts)
+    fused = np.array([_fused(seen, cut, weights, members) for members in groups])
+    best = np.array([min(members, key=lambda i: (cuts[i], -seen.score[i], i)) for members in groups])
+    highest = np.array([seen.score[members].max() for members in groups])
+    merged = result(seen, best, highest, fused, cuts)
+    fragment = fragments(merged, np.array([len(members) for members in groups]), cuts[best])
+    keep = _explained(merged, fragment, [set(seen.tile[members].tolist()) for members in groups], tiles)
+    return merged.take(keep).sorted(tiles), len(seen.score) - len(groups)
+
+
+def _links(seen: Seen, tiles: Tiles, cuts: NDArray[np.uint8], *, agnostic: bool) -> list[tuple[float, int, int]]:
+    """Return (-likeness, i, j) of linked boxes, best first: rule 3."""
+    found = []
+    for i in range(len(seen.score)):
+        for j in range(i + 1, len(seen.score)):
+            if seen.tile[i] == seen.tile[j]:
+                continue
+            value = _likeness(seen, tiles, i, j)
+            if not agnostic and seen.label[i] != seen.label[j]:
+                value = value * DISCOUNT if value >= OTHER and (cuts[i] or cuts[j]) else 0.0
+            if value >= SAME:
+                found.append((-value, i, j))
+    return sorted(found)
+
+
+def _likeness(seen: Seen, tiles: Tiles, i: int, j: int) -> float:
+    first, second = tiles.rects[seen.tile[i]], tiles.rects[seen.tile[j]]
+    low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
+    a, b = (
+        np.concatenate([np.maximum(box[:2], low), np.minimum(box[2:], high)]) for box in (seen.boxes[i], seen.boxes[j])
+    )
+    if min(a[2] - a[0], a[3] - a[1], b[2] - b[0], b[3] - b[1]) <= STRIP:
+        return 0.0
+    shared = float(_shared(a, b))
+    return shared / (float(_area(a)) + float(_area(b)) - shared)
+
+
+def _groups(seen: Seen, links: list[tuple[float, int, int]]) -> list[list[int]]:
+    """Return the members of each group, by the group's first member: rule 4."""
+    home = {i: [i] for i in range(len(seen.score))}
+    for _, i, j in links:
+        a, b = home[i], home[j]
+        if a is b or set(seen.tile[a].tolist()) & set(seen.tile[b].tolist()):
+            continue
+        joined = sorted(a + b)
+        home.update(dict.fromkeys(joined, joined))
+    return [members for i, members in home.items() if members[0] == i]
+
+
+def _fused(seen: Seen, cut: NDArray[np.uint8], weights: F64, members: list[int]) -> list[float]:
+    """Return the sides of a group's box: rule 5."""
+    sides = []
+    for side in range(4):
+        total = weight = 0.0
+        for i in members:
+            if not cut[i, side]:
+                total += weights[i] * seen.boxes[i, side]
+                weight += weights[i]
+        outermost = (min if side < 2 else max)(seen.boxes[i, side] for i in members)
+        sides.append(total / weight if weight > 0 else outermost)
+    return sides
+
+
+def _explained(merged: Seen, fragment: I32, seen_by: list[set[int]], tiles: Tiles) -> NDArray[np.bool_]:
+    """Return (G,) bool: False for the fragments of rule 6."""
+    keep = np.ones(len(merged.score), np.bool_)
+    for f in np.flatnonzero(fragment >= 0):
+        rect = tiles.rects[fragment[f]].astype(np.float64)
+        shared, size = _shared(merged.boxes[f], merged.boxes), _area(merged.boxes[f])
+        visible = _shared(rect, merged.boxes)
+        holds = keep & (merged.label == merged.label[f]) & (shared >= CONTAINED * size) & (_area(merged.boxes) >= size)
+        holds &= (visible > 0) & (shared >= SHOWN * visible)
+        holds[f] = False
+        keep[f] = not any(int(fragment[f]) not in seen_by[o] for o in np.flatnonzero(holds))
+    return keep
+
+
+def _area(boxes: F64) -> F64:
+    areas: F64 = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+    return areas
+
+
+def _shared(a: F64, b: F64) -> F64:
+    """Return the area that a box shares with another one, or with each of several."""
+    width = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
+    height = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
+    shared: F64 = np.where((width > 0) & (height > 0), width * height, 0.0)
+    return shared

@@ -1,0 +1,179 @@
+"""The merge: one box an object, whatever the grid did to it; compiled and twin alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tilewatch.native import merge
+from tilewatch.native.merge import Merged, merge_tiles
+from tilewatch.settings import TileSettings
+from tilewatch.stages.tile import plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tilewatch.records import Tiles
+
+FRAME = (1200, 640)
+TILES = plan(*FRAME, TileSettings(size=640, overlap=80))
+"""Two tiles: 0-640 and 560-1200, common area 560-640."""
+
+
+@pytest.fixture(params=["compiled", "twin"])
+def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test on the compiled core and on its numpy twin."""
+    monkeypatch.setattr(merge, "COMPILED", request.param == "compiled")
+
+
+def run(rows: Sequence[Sequence[float]], tiles: Tiles = TILES.tiles, iou: float = 0.7, **options: Any) -> Merged:
+    """Merge rows of x0, y0, x1, y1, score, label, tile."""
+    table = np.array(rows, np.float64).reshape(-1, 7)
+    columns = table[:, 4].astype(np.float32), table[:, 5].astype(np.int32), table[:, 6].astype(np.int16)
+    return merge_tiles(table[:, :4].astype(np.float32), *columns, tiles, iou_threshold=iou, **options)
+
+
+def boxes(found: Merged) -> list[list[float]]:
+    """Return the merged boxes, rounded."""
+    rounded: list[list[float]] = np.round(found.detections.xyxy, 2).tolist()
+    return rounded
+
+
+pytestmark = pytest.mark.usefixtures("both")
+
+
+def test_object_cut_by_a_seam_is_rebuilt_from_its_parts() -> None:
+    """Each side comes from the tile that saw it whole."""
+    found = run([(500, 100, 640, 200, 0.8, 0, 0), (560, 100, 700, 200, 0.6, 0, 1)])
+    assert boxes(found) == [[500, 100, 700, 200]]
+    assert (found.boxes.kept, found.boxes.merged, found.boxes.suppressed) == (1, 1, 0)
+    assert found.detections.score.tolist() == [pytest.approx(0.8)]
+
+
+def test_object_seen_whole_by_both_tiles_is_one() -> None:
+    """In the common area both tiles report it: the mean, weighted by score."""
+    found = run([(570, 100, 620, 200, 0.8, 0, 0), (572, 100, 622, 200, 0.8, 0, 1)])
+    assert boxes(found) == [[571, 100, 621, 200]]
+
+
+def test_object_wider_than_a_tile_is_one() -> None:
+    """Three parts of one object join through the links of neighbours."""
+    tiles = plan(1600, 400, TileSettings(size=640, overlap=96)).tiles
+    rects = tiles.rects
+    rows = [(max(100, r[0]), 100, min(1500, r[2]), 300, 0.7, 2, i) for i, r in enumerate(rects.tolist())]
+    found = run(rows, tiles)
+    assert len(rows) == 3
+    assert boxes(found) == [[100, 100, 1500, 300]]
+
+
+def test_neighbours_in_one_tile_are_never_merged() -> None:
+    """Two people side by side on the seam, seen by both tiles, stay two."""
+    rows = [
+        (560 + 30 * k + d, 100, 590 + 30 * k + d, 200, 0.8 - 0.1 * k, 0, t) for k in (0, 1) for d, t in ((0, 0), (1, 1))
+    ]
+    found = run(rows)
+    assert len(found.detections) == 2
+    assert found.boxes.merged == 2
+
+
+def test_small_object_before_a_large_one_survives() -> None:
+    """A person before a bus is not swallowed by it: IoU decides, not containment."""
+    found = run([(100, 100, 500, 400, 0.9, 1, 0), (200, 250, 240, 380, 0.7, 0, 0)])
+    assert len(found.detections) == 2
+
+
+def test_double_detection_in_one_tile_is_suppressed_within_its_class_only() -> None:
+    """Plain NMS inside a tile; other classes stay unless asked otherwise."""
+    rows = [(100, 100, 200, 200, 0.9, 0, 0), (102, 100, 202, 200, 0.8, 0, 0), (101, 100, 201, 200, 0.7, 1, 0)]
+    assert run(rows).detections.label.tolist() == [0, 1]
+    assert run(rows).boxes.suppressed == 1
+    assert run(rows, agnostic=True).detections.label.tolist() == [0]
+
+
+def test_fragment_explained_by_another_box_is_dropped() -> None:
+    """A cut piece inside a whole box of its class that its own tile missed is not a second object."""
+    found = run([(400, 100, 640, 300, 0.9, 0, 0), (560, 100, 700, 300, 0.8, 0, 1), (562, 110, 634, 220, 0.3, 0, 1)])
+    assert found.boxes.kept + found.boxes.merged + found.boxes.suppressed == 3
+    alone = run([(300, 100, 650, 300, 0.9, 0, 0), (560, 100, 625, 290, 0.4, 0, 1)])
+    assert len(alone.detections) == 1
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        (np.nan, 0, 10, 10, 0.9, 0, 0),
+        (0, 0, np.inf, 10, 0.9, 0, 0),
+        (0, 0, 10, 10, np.nan, 0, 0),
+        (10, 0, 10, 10, 0.9, 0, 0),
+        (10, 10, 5, 20, 0.9, 0, 0),
+        (0, 0, 10, 10, 0.9, 0, 7),
+    ],
+)
+def test_unusable_box_is_refused_and_counted(row: tuple[float, ...]) -> None:
+    """NaN, infinity, no area, no such tile: dropped, never an exception, never a detection."""
+    found = run([row, (100, 100, 200, 200, 0.5, 0, 0)])
+    assert boxes(found) == [[100, 100, 200, 200]]
+    assert (found.boxes.found, found.boxes.suppressed) == (2, 1)
+
+
+def test_nothing_gives_nothing() -> None:
+    """N = 0 is an ordinary case."""
+    found = run([])
+    assert found.detections.xyxy.shape == (0, 4)
+    assert found.boxes.found == 0
+
+
+def test_compiled_core_is_really_loaded() -> None:
+    """The compiled half of these tests runs compiled code."""
+    assert str(merge._merge.__file__).endswith(".so")  # noqa: SLF001
+
+
+coordinate = st.integers(0, 60).map(lambda k: 20.0 * k)
+extent = st.integers(1, 20)
+certainty = st.sampled_from([0.3, 0.5, 0.5, 0.9])
+row = st.tuples(coordinate, coordinate, extent, extent, certainty, st.integers(0, 1), st.integers(0, 8))
+
+
+def scene(rows: list[Any], tiles: Tiles) -> Sequence[Sequence[float]]:
+    """Return rows of boxes clipped to their tiles, many of them alike, touching or cut."""
+    found = []
+    for x, y, w, h, score, label, tile in rows:
+        left, top, right, bottom = tiles.rects[tile % len(tiles)].tolist()
+        box = max(x, left), max(y, top), min(x + 20 * w, right), min(y + 20 * h, bottom)
+        found.append((*box, score, label, tile % len(tiles)))
+    return found
+
+
+SCENE_TILES = plan(1200, 1000, TileSettings(size=640, overlap=80, full_frame="on")).tiles
+
+
+@given(rows=st.lists(row, max_size=25), iou=st.sampled_from([0.3, 0.7, 1.0]), agnostic=st.booleans())
+def test_compiled_equals_twin_and_accounts_balance(rows: list[Any], iou: float, agnostic: bool) -> None:
+    """Same boxes to the last bit of float32, ties included; found = kept + merged + suppressed."""
+    merge.COMPILED = True
+    given_rows = scene(rows, SCENE_TILES)
+    ours = run(given_rows, SCENE_TILES, iou, agnostic=agnostic)
+    merge.COMPILED = False
+    twin = run(given_rows, SCENE_TILES, iou, agnostic=agnostic)
+    for name in ("xyxy", "score", "label", "tile"):
+        assert np.array_equal(getattr(ours.detections, name), getattr(twin.detections, name)), name
+    count = ours.boxes
+    assert count.found == count.kept + count.merged + count.suppressed
+    assert count.kept == len(ours.detections)
+
+
+@given(rows=st.lists(row, max_size=25), data=st.data())
+def test_result_depends_on_neither_the_order_of_boxes_nor_of_tiles(rows: list[Any], data: st.DataObject) -> None:
+    """Deterministic: shuffled boxes and renumbered tiles give the same objects."""
+    given_rows = scene(rows, SCENE_TILES)
+    order = data.draw(st.permutations(range(len(SCENE_TILES))))
+    place = np.argsort(order)
+    moved = [(*values[:6], int(place[int(values[6])])) for values in data.draw(st.permutations(given_rows))]
+    first = run(given_rows, SCENE_TILES).detections
+    second = run(moved, SCENE_TILES.take(np.array(order))).detections
+    for name in ("xyxy", "score", "label"):
+        assert np.array_equal(getattr(first, name), getattr(second, name)), name
