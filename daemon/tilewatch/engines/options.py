@@ -1,0 +1,26 @@
+"""What an engine is opened with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """One model and how to run it; the values are those of ModelSettings, BatchSettings and TileSettings."""
+
+    model: Path
+    size: int = 640
+    """Side of the tiles and of the model's input, pixels."""
+    precision: str = "auto"
+    threads: int = 0
+    """CPU threads; 0: every core this process may use."""
+    batch: int = 8
+    """Most tiles in one call, for engines that gain by it."""
+    head: str = "auto"
+    names: tuple[str, ...] | None = None
+    """Class names that stand in for the model's own; None: the model's."""

@@ -1,0 +1,380 @@
+"""The executor against an engine that does exactly what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from tests.support.loops import LOOPS, run_on
+from tilewatch.engines.base import EngineInfo, Feeding
+from tilewatch.engines.executor import Executor
+from tilewatch.errors import EngineError
+from tilewatch.records import Frame, RawHeads, TileBatch, Tiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from tilewatch.engines.base import Slot
+    from tilewatch.records import F32
+
+pytestmark = pytest.mark.parametrize("loop", LOOPS)
+
+
+@dataclass(eq=False)
+class FakeSlot:
+    """A slot whose tiles are numbers."""
+
+    values: list[int]
+
+    @property
+    def count(self) -> int:
+        """Number of tiles."""
+        return len(self.values)
+
+
+@dataclass(eq=False)
+class FakeEngine:
+    """Answers every tile with its number; fails from a given submit or collect on."""
+
+    feeding: Feeding
+    fail_submit: int = 1 << 30
+    fail_collect: int = 1 << 30
+    submits: list[list[int]] = field(default_factory=list)
+    running: deque[list[int]] = field(default_factory=deque)
+    most_running: int = 0
+    collected: int = 0
+    released: list[FakeSlot] = field(default_factory=list)
+    closed: int = 0
+
+    @property
+    def info(self) -> EngineInfo:
+        """Not asked for."""
+        raise NotImplementedError
+
+    def open(self) -> None:
+        """Nothing to open."""
+
+    def warm_up(self) -> None:
+        """Nothing to warm."""
+
+    def cut(self, frame: Frame, tiles: Tiles) -> Slot:
+        """Not asked for."""
+        raise NotImplementedError
+
+    def submit(self, parts: Sequence[tuple[Any, int]]) -> None:
+        """Take some numbers."""
+        if len(self.submits) >= self.fail_submit:
+            raise EngineError("the device refused")
+        numbers = [slot.values[row] for slot, row in parts]
+        self.submits.append(numbers)
+        self.running.append(numbers)
+        self.most_running = max(self.most_running, len(self.running))
+
+    def collect(self) -> tuple[F32, ...]:
+        """Give the oldest numbers back, as two outputs."""
+        if not self.running:
+            raise EngineError("nothing is in flight")
+        numbers = np.array(self.running.popleft(), np.float32)
+        self.collected += 1
+        if self.collected > self.fail_collect:
+            raise EngineError("the device failed")
+        return numbers[:, None], np.tile(numbers[:, None, None], (1, 2, 3))
+
+    def release(self, slot: Any) -> None:
+        """Remember who came back."""
+        assert all(number not in numbers for numbers in self.running for number in slot.values)
+        self.released.append(slot)
+
+    def close(self) -> None:
+        """Count."""
+        self.closed += 1
+
+
+@dataclass(eq=False)
+class Gate:
+    """A lane that lets calls through only while it is open; counts them."""
+
+    is_open: asyncio.Event = field(default_factory=asyncio.Event)
+    calls: int = 0
+
+    async def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Run the function on this very thread, after a turn of the loop; a begun call is finished first."""
+        await asyncio.sleep(0)
+        self.calls += 1
+        try:
+            await self.is_open.wait()
+        except asyncio.CancelledError:
+            self.is_open.set()
+            function(*args, **kwargs)
+            raise
+        return function(*args, **kwargs)
+
+
+def batch_of(*numbers: int) -> TileBatch:
+    """Return a frame whose tiles are these numbers."""
+    count = len(numbers)
+    plane = np.zeros((2, 2), np.uint8)
+    frame = Frame(
+        stream="s", index=0, pts=0, time_base=Fraction(1, 25), captured_ns=0, width=2, height=2, y=plane,
+        u=plane[:1, :1], v=plane[:1, :1], full_range=False, matrix="bt601", keyframe=True,
+    )  # fmt: skip
+    tiles = Tiles(
+        rects=np.zeros((count, 4), np.int32),
+        inner=np.zeros((count, 4), bool),
+        fitted=np.zeros((count, 2), np.int32),
+        scale=np.ones(count, np.float32),
+        full_frame=np.zeros(count, bool),
+    )
+    return TileBatch(
+        frame=frame, tiles=tiles, skipped=tiles.take(np.arange(0)), skip_reasons=(), slot=FakeSlot(list(numbers))
+    )
+
+
+def numbers_of(heads: RawHeads) -> list[int]:
+    """Return a frame's answers, checking that both outputs agree."""
+    first, second = heads.outputs
+    np.testing.assert_array_equal(np.broadcast_to(first[:, None], second.shape), second)
+    return [int(value) for value in first[:, 0]]
+
+
+async def turns_until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until something has happened."""
+    while not condition():  # noqa: ASYNC110 -- turns are counted here, not time
+        await asyncio.sleep(0)
+
+
+async def served(executor: Executor, *work: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Run the executor beside some work, close it, and return what the work gave."""
+    run = asyncio.ensure_future(executor.run())
+    results = await asyncio.gather(*work, return_exceptions=True)
+    await executor.close()
+    await asyncio.wait([run])
+    return [*results, run.exception()]
+
+
+def make(engine: FakeEngine, **options: Any) -> tuple[Executor, Gate]:
+    """Return an executor on an open lane."""
+    gate = Gate()
+    gate.is_open.set()
+    return Executor(engine, gate.call, **options), gate
+
+
+@pytest.mark.parametrize(("batch", "in_flight"), [(1, 1), (1, 4), (3, 2), (8, 2), (64, 3)])
+def test_every_caller_gets_its_own_tiles_in_order(loop: str, batch: int, in_flight: int) -> None:
+    """Whatever way the tiles are packed into submits."""
+    engine = FakeEngine(Feeding(batch=batch, in_flight=in_flight))
+    frames = [tuple(range(10 * i, 10 * i + count)) for i, count in enumerate([5, 1, 8, 2, 3])]
+
+    async def scenario() -> list[Any]:
+        executor, _ = make(engine, batch_wait_ms=0)
+        return await served(executor, *(executor.infer(batch_of(*numbers)) for numbers in frames))
+
+    *heads, error = run_on(loop, scenario())
+    assert error is None
+    assert [tuple(numbers_of(head)) for head in heads] == frames
+    assert [number for numbers in engine.submits for number in numbers] == [n for frame in frames for n in frame]
+    assert engine.most_running <= in_flight
+    assert len(engine.released) == len(frames)
+    assert engine.closed == 1
+
+
+def test_submits_are_filled_across_frames(loop: str) -> None:
+    """Three frames of four tiles are one submit of eight and one of four, not three of four."""
+    engine = FakeEngine(Feeding(batch=8, in_flight=2))
+    told: list[tuple[int, float]] = []
+
+    async def scenario() -> None:
+        executor, _ = make(engine, on_batch=lambda count, seconds: told.append((count, seconds)))
+        await served(executor, *(executor.infer(batch_of(*range(4 * i, 4 * i + 4))) for i in range(3)))
+
+    run_on(loop, scenario())
+    assert [len(numbers) for numbers in engine.submits] == [8, 4]
+    assert [count for count, _ in told] == [8, 4]
+    assert all(seconds >= 0 for _, seconds in told)
+
+
+def test_part_full_submit_waits_for_more_while_the_engine_is_busy(loop: str) -> None:
+    """A frame that comes within the wait joins the submit; nothing waits when nothing is in flight."""
+    engine = FakeEngine(Feeding(batch=4, in_flight=2))
+
+    async def scenario() -> None:
+        executor, _ = make(engine, batch_wait_ms=60_000)
+        run = asyncio.ensure_future(executor.run())
+        first = asyncio.ensure_future(executor.infer(batch_of(*range(6))))
+        await turns_until(lambda: len(engine.submits) >= 1)
+        second = asyncio.ensure_future(executor.infer(batch_of(6, 7)))
+        await asyncio.gather(first, second)
+        await executor.infer(batch_of(8))
+        await executor.close()
+        await run
+
+    run_on(loop, scenario())
+    assert engine.submits == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
+
+
+def test_one_hop_carries_a_submit_and_a_collect(loop: str) -> None:
+    """In the steady state a tile costs one call of the lane."""
+    engine = FakeEngine(Feeding(batch=1, in_flight=4))
+
+    async def scenario() -> int:
+        executor, gate = make(engine)
+        await served(executor, executor.infer(batch_of(*range(100))))
+        return gate.calls
+
+    assert run_on(loop, scenario()) <= 100 + 4 + 1
+
+
+def test_frame_without_tiles_is_answered_at_once(loop: str) -> None:
+    """No tile, no outputs, the slot goes back."""
+    engine = FakeEngine(Feeding(batch=1, in_flight=1))
+
+    async def scenario() -> RawHeads:
+        executor, _ = make(engine)
+        return await executor.infer(batch_of())
+
+    assert run_on(loop, scenario()).outputs == ()
+    assert len(engine.released) == 1
+
+
+@pytest.mark.parametrize(("fail_submit", "fail_collect"), [(2, 1 << 30), (1 << 30, 1)])
+def test_engine_failure_reaches_every_caller_and_run(loop: str, fail_submit: int, fail_collect: int) -> None:
+    """Nobody hangs, every slot goes back, later callers are refused."""
+    engine = FakeEngine(Feeding(batch=2, in_flight=2), fail_submit=fail_submit, fail_collect=fail_collect)
+
+    async def scenario() -> list[Any]:
+        executor, _ = make(engine)
+        run = asyncio.ensure_future(executor.run())
+        callers = (executor.infer(batch_of(*range(4 * i, 4 * i + 4))) for i in range(3))
+        results = await asyncio.gather(*callers, return_exceptions=True)
+        await asyncio.wait([run])
+        with pytest.raises(EngineError, match="stopped"):
+            await executor.infer(batch_of(99))
+        await executor.close()
+        return [*results, run.exception()]
+
+    results = run_on(loop, scenario())
+    assert [type(result) for result in results] == [EngineError] * 4
+    assert all("the device" in str(result) for result in results)
+    assert len(engine.released) == 4
+    assert not engine.running
+
+
+def test_bug_in_the_engine_leaves_no_caller_hanging(loop: str) -> None:
+    """An unexpected exception comes out of run as it is; callers learn that inference stopped."""
+    engine = FakeEngine(Feeding(batch=1, in_flight=1))
+    engine.submit = lambda parts: 1 / 0  # type: ignore[method-assign,assignment]  # noqa: ARG005
+
+    async def scenario() -> list[Any]:
+        executor, _ = make(engine)
+        return await served(executor, executor.infer(batch_of(1)))
+
+    caller, run = run_on(loop, scenario())
+    assert isinstance(caller, EngineError)
+    assert isinstance(run, ZeroDivisionError)
+
+
+def test_cancelled_run_waits_for_what_is_in_flight_and_answers_all(loop: str) -> None:
+    """No slot goes back while the engine reads it (the fake checks), no caller hangs."""
+    engine = FakeEngine(Feeding(batch=1, in_flight=3))
+
+    async def scenario() -> list[Any]:
+        executor, gate = make(engine)
+        run = asyncio.ensure_future(executor.run())
+        callers = [asyncio.ensure_future(executor.infer(batch_of(10 * i, 10 * i + 1))) for i in range(3)]
+        await turns_until(lambda: len(engine.submits) >= 2)
+        gate.is_open.clear()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        run.cancel()
+        with suppress(asyncio.CancelledError):
+            await run
+        assert run.cancelled()
+        return await asyncio.gather(*callers, return_exceptions=True)
+
+    results = run_on(loop, scenario())
+    assert all(isinstance(result, EngineError) for result in results)
+    assert not engine.running
+    assert len(engine.released) == 3
+
+
+def test_cancelled_caller_takes_its_waiting_tiles_along(loop: str) -> None:
+    """What has not been submitted never is; others are served; the slot comes back once nothing of it runs."""
+    engine = FakeEngine(Feeding(batch=1, in_flight=2))
+
+    async def scenario() -> list[int]:
+        executor, gate = make(engine)
+        run = asyncio.ensure_future(executor.run())
+        victim = asyncio.ensure_future(executor.infer(batch_of(*range(50))))
+        await turns_until(lambda: len(engine.submits) >= 2)
+        gate.is_open.clear()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        victim.cancel()
+        other = asyncio.ensure_future(executor.infer(batch_of(100, 101)))
+        await asyncio.sleep(0)
+        gate.is_open.set()
+        answer = numbers_of(await other)
+        await executor.close()
+        await run
+        return answer
+
+    assert run_on(loop, scenario()) == [100, 101]
+    assert len(engine.submits) <= 6
+    assert len(engine.released) == 2
+
+
+def test_close_finishes_what_was_accepted_and_may_come_twice(loop: str) -> None:
+    """Drain: accepted frames are answered, the engine is closed after them; idempotent."""
+    engine = FakeEngine(Feeding(batch=2, in_flight=2))
+
+    async def scenario() -> RawHeads:
+        executor, _ = make(engine)
+        run = asyncio.ensure_future(executor.run())
+        caller = asyncio.ensure_future(executor.infer(batch_of(1, 2, 3, 4, 5)))
+        await asyncio.sleep(0)
+        await executor.close()
+        await executor.close()
+        await run
+        return await caller
+
+    assert numbers_of(run_on(loop, scenario())) == [1, 2, 3, 4, 5]
+    assert engine.closed == 2
+
+
+def test_stop_lets_run_return_once_all_is_answered(loop: str) -> None:
+    """The engine stays open: whoever opened it closes it."""
+    engine = FakeEngine(Feeding(batch=2, in_flight=2))
+
+    async def scenario() -> RawHeads:
+        executor, _ = make(engine)
+        caller = asyncio.ensure_future(executor.infer(batch_of(1, 2, 3)))
+        await asyncio.sleep(0)
+        executor.stop()
+        await executor.run()
+        return await caller
+
+    assert numbers_of(run_on(loop, scenario())) == [1, 2, 3]
+    assert engine.closed == 0
+
+
+def test_close_without_run_refuses_who_waits(loop: str) -> None:
+    """A start that failed half way leaves nobody waiting."""
+    engine = FakeEngine(Feeding(batch=1, in_flight=1))
+
+    async def scenario() -> None:
+        executor, _ = make(engine)
+        caller = asyncio.ensure_future(executor.infer(batch_of(1)))
+        await asyncio.sleep(0)
+        await executor.close()
+        with pytest.raises(EngineError, match="stopped"):
+            await caller
+
+    run_on(loop, scenario())
+    assert len(engine.released) == 1

@@ -1,0 +1,91 @@
+"""The infer stage: the device is kept busy, answers keep their order, nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from tilewatch.stages.infer import infer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+
+    Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+class Device:
+    """Answers when the test says so."""
+
+    appetite = 8
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, asyncio.Future[Any]]] = []
+
+    def submit(self, batch: Any) -> asyncio.Future[Any]:
+        """Queue a batch."""
+        self.asked.append((batch.number, asyncio.get_running_loop().create_future()))
+        return self.asked[-1][1]
+
+    def answer(self, number: int) -> None:
+        """Answer one batch with its number."""
+        next(future for asked, future in self.asked if asked == number).set_result(number)
+
+
+async def batches(count: int, tiles: int) -> AsyncIterator[Any]:
+    """Yield numbered batches of so many tiles."""
+    for number in range(count):
+        yield SimpleNamespace(number=number, tiles=range(tiles))
+
+
+async def settle() -> None:
+    """Let everything that can go on go on."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_as_many_tiles_are_under_way_as_the_device_likes_and_no_more(run: Run) -> None:
+    """Batches of three tiles for an appetite of eight: three batches, then wait for the oldest."""
+
+    async def scenario() -> list[list[int]]:
+        device, seen = Device(), []
+        stage = infer(batches(6, 3), device)
+        first = asyncio.ensure_future(anext_of(stage))
+        await settle()
+        seen.append([number for number, _ in device.asked])
+        device.answer(1)
+        await settle()
+        assert not first.done()
+        device.answer(0)
+        assert await first == 0
+        await stage.aclose()
+        seen.append([number for number, future in device.asked if future.cancelled()])
+        return seen
+
+    assert run(scenario()) == [[0, 1, 2], [2]]
+
+
+def test_answers_come_in_the_order_of_the_frames_and_all_of_them(run: Run) -> None:
+    """Whatever order the device finishes in; the flush delivers what is left."""
+
+    async def scenario() -> list[int]:
+        device = Device()
+
+        async def answers() -> None:
+            await settle()
+            for number in (2, 1, 0, 3):
+                device.answer(number)
+            await settle()
+            device.answer(4)
+
+        other = asyncio.ensure_future(answers())
+        found: list[Any] = [number async for number in infer(batches(5, 2), device)]
+        await other
+        return found
+
+    assert run(scenario()) == [0, 1, 2, 3, 4]
+
+
+async def anext_of(stage: Any) -> Any:
+    """Return the next item as a coroutine, which `ensure_future` needs."""
+    return await stage.__anext__()
