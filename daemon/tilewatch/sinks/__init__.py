@@ -1,0 +1,1 @@
+"""What lands in the output folder, one format a file."""
