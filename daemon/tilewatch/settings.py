@@ -127,7 +127,7 @@ class DetectSettings(Section):
 
     confidence_threshold: float = Field(0.25, ge=0.01, le=1.0, description="lowest score of a reported object, 0 to 1")
     iou_threshold: float = Field(
-        0.7, gt=0.0, le=1.0, description="two boxes of one tile and class overlapping more are one object"
+        0.5, gt=0.0, le=1.0, description="two boxes of one tile and class overlapping more are one object"
     )
     classes: Words = Field((), description="class names or numbers to keep, comma separated; empty: all")
 

@@ -12,7 +12,7 @@ ROOT = Path(os.environ.get("TILEWATCH_TEST_DATA", Path(__file__).resolve().paren
 
 
 def data_path(name: str) -> Path:
-    """Return the path of a real file, or skip the test saying which one is missing; TILEWATCH_REQUIRE_DATA=1 fails it."""
+    """Return the path of a real file, or skip the test saying which is missing; TILEWATCH_REQUIRE_DATA=1 fails it."""
     path = ROOT / name
     if not path.exists():
         if os.environ.get("TILEWATCH_REQUIRE_DATA") == "1":

@@ -27,7 +27,7 @@ def test_command_line_wins_over_environment_over_file(tmp_path: Path, monkeypatc
     monkeypatch.setenv("CONFIDENCE_THRESHOLD", "0.4")
     found = load(overrides={"CONFIDENCE_THRESHOLD": 0.3, "CLASSES": None}, env_file=file)
     assert (found.tile.size, found.tile.overlap, found.detect.confidence_threshold) == (320, 32, 0.3)
-    assert found.detect.iou_threshold == 0.7
+    assert found.detect.iou_threshold == 0.5
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,11 @@ class Shutdown:
         self._drain_seconds = drain_seconds
         self._deadline = timeout(None)
 
+    @property
+    def requested(self) -> bool:
+        """True once the end was asked for."""
+        return self.stop.is_set()
+
     @asynccontextmanager
     async def guard(self) -> AsyncIterator[None]:
         """Hold the signals and the deadline over a block of work."""

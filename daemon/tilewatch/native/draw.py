@@ -1,6 +1,7 @@
 """Drawing on the planes of a 4:2:0 picture, in place: rectangles, text, lines. The rules are in `reference.draw`.
 
-Colours are (N, 3) uint8 Y, U, V. Everything is clipped to the picture; any coordinate is safe, and so is N = 0.
+Colours are (N, 3) uint8 Y, U, V. Everything is clipped to the picture; any coordinate is safe, and so is N = 0. Arrays
+that do not fit each other are refused with ValueError.
 """
 
 from __future__ import annotations
@@ -31,12 +32,13 @@ FAR = 1 << 20
 
 def fill(planes: Planes, rects: NDArray[np.number], colours: U8, *, alpha: int = 255) -> None:
     """Fill rectangles: (N, 4) x0 y0 x1 y1 pixels, right/bottom exclusive; `alpha` 0 to 255."""
+    _check(planes, len(rects), colours)
     _core().fill(*planes, _whole(rects), colours, alpha)
 
 
 def outline(planes: Planes, rects: NDArray[np.number], colours: U8, *, thickness: int) -> None:
     """Draw the outlines of rectangles, inside their edges: (N, 4) as `fill`, `thickness` in pixels."""
-    _core().fill(*planes, _whole(_frames(_whole(rects), thickness)), np.repeat(colours, 4, axis=0), 255)
+    fill(planes, _frames(_whole(rects), thickness), np.repeat(colours, 4, axis=0))
 
 
 class Text(NamedTuple):
@@ -53,18 +55,38 @@ class Text(NamedTuple):
     inks: U8
     """(N, 3) uint8 colour of each text."""
 
+    def check(self, count: int) -> None:
+        """Refuse tables that do not fit each other, or `count` texts."""
+        known = len(self.first) == count + 1 and self.inks.shape == (count, 3)
+        spans = known and self.first[0] >= 0 and (np.diff(self.first) >= 0).all() and self.first[-1] <= len(self.glyphs)
+        inside = not len(self.glyphs) or (self.glyphs.min() >= 0 and self.glyphs.max() < len(self.atlas))
+        if not spans or not inside or self.places.shape != (len(self.glyphs), 2):
+            raise ValueError(f"{len(self.first) - 1} texts of {len(self.glyphs)} glyphs do not fit {count} plates")
+
 
 def label(planes: Planes, plates: NDArray[np.number], colours: U8, text: Text, *, alpha: int = 255) -> None:
     """Draw texts, each on its own filled rectangle: a later one covers an earlier one, text and all."""
+    _check(planes, len(plates), colours)
+    text.check(len(plates))
     core = _core()
     core.label(*planes, _whole(plates), colours, alpha, text.atlas, text.first, text.glyphs, text.places, text.inks)
 
 
 def stroke(planes: Planes, segments: F32, colours: U8, *, radius: float) -> None:
     """Draw lines with round ends: (N, 4) x0 y0 x1 y1, `radius` in pixels, the edge smoothed over one pixel."""
+    _check(planes, len(segments), colours)
     usable = np.isfinite(segments).all(axis=1)
     near = np.clip(segments[usable], -FAR, FAR).astype(np.float32)
     _core().stroke(*planes, np.ascontiguousarray(near), radius, np.ascontiguousarray(colours[usable]))
+
+
+def _check(planes: Planes, count: int, colours: U8) -> None:
+    """Refuse what would be read or written beyond its end."""
+    (height, width), half = planes[0].shape, planes[1].shape
+    if half != ((height + 1) // 2, (width + 1) // 2) or planes[2].shape != half:
+        raise ValueError(f"chroma {half} and {planes[2].shape} do not fit luma {planes[0].shape}")
+    if colours.shape != (count, 3):
+        raise ValueError(f"colours {colours.shape} do not fit {count} shapes: they must be ({count}, 3)")
 
 
 def _core() -> ModuleType:

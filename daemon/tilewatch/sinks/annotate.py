@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from tilewatch.sinks.palette import Colour
 
 LINES_A_FRAME = 48
-"""Lines of text that would fill the height of a picture."""
+"""Lines of text that would fill the shorter side of a picture."""
 SMALLEST_FONT = 11
 LINES_A_BOX = 360
-"""Rows of a picture for one pixel of line width."""
+"""Pixels of the shorter side for one pixel of line width."""
 PLATE_ALPHA = 235
 """Opacity of what is behind a label, of 255."""
 
@@ -34,7 +34,7 @@ PLATE_ALPHA = 235
 class Annotator:
     """Draws tracks in their own colours; without tracking, classes in theirs.
 
-    Line width and font size follow the height of the picture, so that it reads the same at any resolution.
+    Line width and font size follow the shorter side of the picture, so that it reads the same at any resolution.
     """
 
     def __init__(self, context: SinkContext, settings: DrawSettings) -> None:
@@ -58,14 +58,15 @@ class Annotator:
         keys = (tracks.track_id if self._context.tracking else tracks.label + 1)[order].tolist()
         colours = [track_colour(key) for key in keys]
         if self._settings.boxes:
-            thickness = max(1 + (tracks.frame.height >= LINES_A_BOX), round(tracks.frame.height / LINES_A_BOX))
+            side = _shorter_side(tracks.frame)
+            thickness = max(1 + (side >= LINES_A_BOX), round(side / LINES_A_BOX))
             draw.outline(planes, tracks.xyxy[order], _yuv(colours, tracks.frame), thickness=thickness)
         if self._settings.labels:
             self._draw_labels(tracks, order.tolist(), colours, planes)
 
     def _draw_labels(self, tracks: Tracks, order: list[int], colours: list[Colour], planes: Planes) -> None:
         """Draw one line of text at each box: above it, or inside where the frame ends."""
-        atlas = self._atlas(tracks.frame.height)
+        atlas = self._atlas(_shorter_side(tracks.frame))
         pad = max(1, atlas.height // 8)
         lines = [[atlas.run(word) for word in self._words(tracks, i)] for i in order]
         widths = np.array([sum(run.width for run in line) for line in lines]) + 2 * pad
@@ -79,15 +80,15 @@ class Annotator:
         words = [self._context.class_name(int(tracks.label[i])), f" {tracks.score[i]:.2f}"]
         return [*words, f" #{tracks.track_id[i]}"] if self._context.tracking else words
 
-    def _atlas(self, height: int) -> GlyphAtlas:
-        size = max(SMALLEST_FONT, round(height / LINES_A_FRAME))
+    def _atlas(self, side: int) -> GlyphAtlas:
+        size = max(SMALLEST_FONT, round(side / LINES_A_FRAME))
         if size not in self._atlases:
             self._atlases[size] = GlyphAtlas(size)
         return self._atlases[size]
 
     def _draw_trails(self, tracks: Tracks, planes: Planes) -> None:
         segments, keys = self._trails.extend(tracks)
-        radius = max(0.75, tracks.frame.height / LINES_A_BOX / 2)
+        radius = max(0.75, _shorter_side(tracks.frame) / LINES_A_BOX / 2)
         draw.stroke(planes, segments, _yuv([track_colour(key) for key in keys], tracks.frame), radius=radius)
 
 
@@ -141,6 +142,10 @@ def _plates(xyxy: F32, widths: np.ndarray, height: int, frame: Frame) -> np.ndar
     above = boxes[:, 1] - height
     top = np.clip(np.where(above >= 0, above, np.maximum(boxes[:, 1], 0)), 0, max(frame.height - height, 0))
     return np.stack([left, top, left + widths, top + height], axis=1)
+
+
+def _shorter_side(frame: Frame) -> int:
+    return min(frame.width, frame.height)
 
 
 def _yuv(colours: list[Colour], frame: Frame) -> U8:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tilewatch.errors import UsageError
+from tilewatch.errors import TilewatchError, UsageError
 from tilewatch.sinks.result import ResultFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -31,4 +31,17 @@ def destinations(inputs: Sequence[Path], output: Path) -> dict[Path, ResultFolde
                 f"{stems[path.stem]} and {path} would both go to {output / path.stem}: run them separately"
             )
         stems[path.stem] = path
-    return {path: ResultFolder.for_directory(output, path.stem, source=path) for path in inputs}
+    made: dict[Path, ResultFolder] = {}
+    try:
+        for path in inputs:
+            made[path] = ResultFolder.for_directory(output, path.stem, source=path)
+    except TilewatchError:
+        discard(made)
+        raise
+    return made
+
+
+def discard(results: Mapping[Path, ResultFolder]) -> None:
+    """Remove what was not committed, the last one first: the first one made the folder that holds them all."""
+    for result in reversed(list(results.values())):
+        result.discard()

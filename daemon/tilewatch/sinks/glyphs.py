@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 FIRST = "".join(map(chr, range(32, 127)))
 RUNS_KEPT = 4096
+NO_CHARACTER = "\uffff"
+"""Shown by every font as the box for what it lacks."""
 
 
 class Run(NamedTuple):
@@ -29,17 +32,17 @@ class Run(NamedTuple):
 class GlyphAtlas:
     """The glyphs of one size; characters beyond ASCII are added when they first occur.
 
-    The font is the one built into Pillow; a character it lacks shows as its box.
+    The font is the one built into Pillow. A character it lacks is shown without its accents, else as a box.
     """
 
     def __init__(self, size: int) -> None:
         self._font = ImageFont.load_default(size)
         ascent, descent = self._metrics()
         self.height = ascent + descent
-        self._wide = 2 * size
+        self._box = bytes(self._font.getmask(NO_CHARACTER))
         self._advances: list[float] = []
         self._index: dict[str, int] = {}
-        self.masks: U8 = np.zeros((0, self.height, self._wide), np.uint8)
+        self.masks: U8 = np.zeros((0, self.height, 1), np.uint8)
         """(G, height, width) uint8 coverage."""
         self._add(FIRST)
         self.run = lru_cache(maxsize=RUNS_KEPT)(self._run)
@@ -60,13 +63,27 @@ class GlyphAtlas:
         return Run(np.array(indices, np.int32), lefts.astype(np.int32), round(float(ends[-1])))
 
     def _add(self, characters: str) -> None:
-        """Render characters into the atlas."""
-        made = [self._render(character) for character in characters]
+        """Render characters into the atlas, whose cells are as wide as the widest of them."""
+        made = [self._render(self._known(character)) for character in characters]
         self._index.update({character: len(self._advances) + k for k, character in enumerate(characters)})
-        self._advances += [self._font.getlength(character) for character in characters]
-        self.masks = np.ascontiguousarray(np.concatenate([self.masks, np.stack(made)]))
+        self._advances += [self._font.getlength(self._known(character)) for character in characters]
+        wide = max(mask.shape[1] for mask in (*made, self.masks[0] if len(self.masks) else made[0]))
+        cells = np.zeros((len(self._advances), self.height, wide), np.uint8)
+        cells[: len(self.masks), :, : self.masks.shape[2]] = self.masks
+        for cell, mask in zip(cells[len(self.masks) :], made, strict=True):
+            cell[:, : mask.shape[1]] = mask
+        self.masks = cells
+
+    def _known(self, character: str) -> str:
+        """Return a character the font has: itself, or its letter without accents, or what shows as a box."""
+        if bytes(self._font.getmask(character)) != self._box:
+            return character
+        return unicodedata.normalize("NFKD", character)[0]
 
     def _render(self, character: str) -> U8:
-        picture = Image.new("L", (self._wide, self.height))
+        """Return (height, width) uint8 the character's ink from the left edge on."""
+        picture = Image.new("L", (max(1, 2 * self.height), self.height))
         ImageDraw.Draw(picture).text((0, 0), character, fill=255, font=self._font)
-        return np.asarray(picture, np.uint8)
+        mask = np.asarray(picture, np.uint8)
+        inked = np.flatnonzero(mask.any(axis=0))
+        return mask[:, : inked[-1] + 1] if len(inked) else mask[:, :1]

@@ -21,7 +21,10 @@ GOLDEN = 0.618033988749895
 TONES = ((0.85, 1.0), (0.6, 1.0), (0.95, 0.85))
 """(saturation, value), in turn."""
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
-BRIGHT = 140
+LINEAR = 0.04045
+"""Up to here sRGB is linear."""
+EVEN_CONTRAST = 0.1791
+"""Relative luminance at which black and white contrast equally: (L + 0.05)^2 = 0.05 x 1.05."""
 
 
 @lru_cache(maxsize=4096)
@@ -32,10 +35,17 @@ def track_colour(track_id: int) -> Colour:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
+@lru_cache(maxsize=4096)
 def text_colour(colour: Colour) -> Colour:
-    """Return black or white, whichever reads better on a colour (luma of ITU-R BT.601)."""
-    red, green, blue = colour
-    return BLACK if 0.299 * red + 0.587 * green + 0.114 * blue > BRIGHT else WHITE
+    """Return black or white, whichever has the higher contrast with a colour (WCAG 2.1, relative luminance)."""
+    return BLACK if luminance(colour) > EVEN_CONTRAST else WHITE
+
+
+def luminance(colour: Colour) -> float:
+    """Return the relative luminance of an sRGB colour, 0 to 1 (WCAG 2.1)."""
+    parts = [part / 255 for part in colour]
+    red, green, blue = (part / 12.92 if part <= LINEAR else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 @lru_cache(maxsize=16384)

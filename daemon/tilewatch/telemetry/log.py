@@ -14,9 +14,25 @@ if TYPE_CHECKING:
     from tilewatch.settings import LogSettings
 
 
+class CurrentStderr:
+    """Writes to what sys.stderr is at that moment, so that a progress bar can put itself below what is logged."""
+
+    def write(self, text: str) -> int:
+        """Write some text."""
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flush what was written."""
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        """Tell whether a person reads it."""
+        return sys.stderr.isatty()
+
+
 def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     """Set up logging for the process; `stream` is stderr when None."""
-    target = stream or sys.stderr
+    target = stream or cast("TextIO", CurrentStderr())
     readable = settings.format == "console" or (settings.format == "auto" and target.isatty())
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=target.isatty()) if readable else structlog.processors.JSONRenderer()

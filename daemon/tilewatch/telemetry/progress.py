@@ -60,10 +60,7 @@ class _Rate(ProgressColumn):
 
 
 class ProgressReport:
-    """Shows the way of each video; `async with` or `with` not needed while nothing is shown.
-
-    On a terminal a bar on stderr and a summary line per file; elsewhere one JSON object per file on stdout.
-    """
+    """Shows the way of each video: on a terminal a bar and a line per file on stderr, else a JSON line on stdout."""
 
     def __init__(self, *, out: TextIO | None = None, err: TextIO | None = None) -> None:
         self._out = out or sys.stdout
@@ -109,7 +106,10 @@ class ProgressReport:
             self._out.flush()
 
     def stages(self, rows: Sequence[StageRow], wall_seconds: float) -> None:
-        """Print the stage table."""
+        """Print the stage table.
+
+        CPU is that of the stage's own thread; `wait in` is for input, `wait out` for room behind the stage.
+        """
         table = Table("stage", title=f"where the time went ({wall_seconds:.2f} s)")
         for heading in (
             "items",
@@ -140,6 +140,8 @@ def _sentence(outcome: Outcome) -> Text:
     """Return a result as a person reads it."""
     if outcome.status == "failed":
         return Text(f"✗ {outcome.error}", style="red")
+    if not outcome.frames:
+        return Text(f"■ {outcome.input}: stopped before the first frame", style="yellow")
     mark, style = ("✓", "green") if outcome.status == "complete" else ("■ stopped early:", "yellow")
     text = Text(f"{mark} {outcome.input}: ", style=style)
     text.append(f"{outcome.frames} frames, {outcome.tracks} tracks in {outcome.seconds:.1f} s ", style="default")

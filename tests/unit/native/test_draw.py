@@ -13,6 +13,8 @@ from tilewatch.native import draw
 from tilewatch.native.draw import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from tilewatch.records import U8
@@ -105,6 +107,24 @@ def test_nothing_to_draw_changes_nothing() -> None:
     draw.stroke(planes, np.zeros((0, 4), np.float32), colours(0), radius=1)
     draw.label(planes, np.zeros((0, 4)), colours(0), text(np.zeros((1, 3, 3), np.uint8), np.zeros((0, 2), np.int32)))
     assert all(np.array_equal(a, b) for a, b in zip(planes, blank(9, 9), strict=True))
+
+
+def test_arrays_that_do_not_fit_are_refused() -> None:
+    """Too few colours, chroma of another size, glyphs the atlas does not have: never a read beyond the end."""
+    planes, rects = blank(9, 9), np.zeros((3, 4))
+    glyph = text(np.zeros((1, 3, 3), np.uint8), np.zeros((3, 2), np.int32))
+    attempts: list[Callable[[], None]] = [
+        lambda: draw.fill(planes, rects, colours(1)),
+        lambda: draw.outline(planes, rects, colours(2), thickness=1),
+        lambda: draw.stroke(planes, rects.astype(np.float32), colours(4), radius=1),
+        lambda: draw.fill((planes[0], planes[1][:2], planes[2]), rects, colours(3)),
+        lambda: draw.label(planes, rects, colours(3), glyph._replace(glyphs=np.array([0, 1, 0], np.int32))),
+        lambda: draw.label(planes, rects, colours(3), glyph._replace(first=np.array([0, 1, 2, 9], np.int32))),
+        lambda: draw.label(planes, rects, colours(3), glyph._replace(inks=colours(2))),
+    ]
+    for attempt in attempts:
+        with pytest.raises(ValueError, match="fit"):
+            attempt()
 
 
 coordinate = st.integers(-12, 50)

@@ -11,7 +11,7 @@ from tests.support.records import make_context, make_frame, make_tracks
 from tilewatch.settings import DrawSettings
 from tilewatch.sinks.annotate import Annotator, Trails
 from tilewatch.sinks.glyphs import GlyphAtlas
-from tilewatch.sinks.palette import text_colour, to_yuv, track_colour
+from tilewatch.sinks.palette import luminance, text_colour, to_yuv, track_colour
 
 if TYPE_CHECKING:
     from tilewatch.records import Tracks
@@ -87,5 +87,15 @@ def test_neighbouring_tracks_have_colours_that_differ_and_text_that_reads() -> N
     colours = np.array([track_colour(k) for k in range(1, 13)], int)
     distances = np.abs(colours[:, None] - colours[None]).sum(axis=2) + 1000 * np.eye(12, dtype=int)
     assert distances.min() > 60
-    assert text_colour((255, 255, 0)) == (0, 0, 0)
     assert text_colour((0, 0, 160)) == (255, 255, 255)
+    for identity in range(1, 200):
+        lights = sorted(luminance(colour) for colour in (track_colour(identity), text_colour(track_colour(identity))))
+        assert (lights[1] + 0.05) / (lights[0] + 0.05) >= 4.5
+
+
+def test_accented_letters_are_shown_without_their_accents_rather_than_as_boxes() -> None:
+    """The font lacks them: "é" reads as "e"; a letter of another script is a box."""
+    atlas = GlyphAtlas(20)
+    plain, accented, box, other = (atlas.run(text).glyphs[0] for text in ("e", "é", "飛", "機"))
+    assert np.array_equal(atlas.masks[plain], atlas.masks[accented])
+    assert np.array_equal(atlas.masks[box], atlas.masks[other])

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import ImageDraw
 
-from tilewatch.sinks.overview.layout import GAP, Box
 from tilewatch.sinks.overview.style import LINE, MUTED, TEXT, fitted, panel, write
 
 if TYPE_CHECKING:
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+    from tilewatch.sinks.overview.layout import Box
     from tilewatch.sinks.overview.style import Colour
 
 PADDING = 24
@@ -22,6 +22,8 @@ ROW_SIZE, HEAD_SIZE = 18, 15
 COLUMN = 78
 SWATCH = 14
 NUMBER_SIZE, CAPTION_SIZE = 34, 16
+LOW = 80
+"""Pixels of height below which a number's caption stands beside it."""
 
 
 class Entry(NamedTuple):
@@ -56,15 +58,17 @@ def draw_legend(picture: Image.Image, box: Box, headings: Sequence[str], entries
         _draw_entry(picture, box, y + ROW_HEIGHT * (index + 1), columns, entry)
 
 
-def draw_tiles(picture: Image.Image, box: Box, tiles: Sequence[Tile]) -> None:
-    """Draw the large numbers side by side."""
-    width = (box.width - GAP * (len(tiles) - 1)) // len(tiles)
-    for index, tile in enumerate(tiles):
-        place = Box(box.left + index * (width + GAP), box.top, width, box.height)
-        panel(picture, place)
-        number = fitted(tile.number, NUMBER_SIZE, width - 2 * PADDING)
-        write(picture, (place.left + PADDING, place.top + 14), number, NUMBER_SIZE)
-        write(picture, (place.left + PADDING, place.top + 58), tile.caption, CAPTION_SIZE, colour=MUTED)
+def draw_tile(picture: Image.Image, box: Box, tile: Tile) -> None:
+    """Draw a large number over what it counts, or beside it where the box is low."""
+    panel(picture, box)
+    left, right, middle = box.left + PADDING, box.right - PADDING, box.top + box.height / 2
+    number = fitted(tile.number, NUMBER_SIZE, box.width - 2 * PADDING)
+    if box.height < LOW:
+        write(picture, (left, middle), number, NUMBER_SIZE, anchor="lm")
+        write(picture, (right, middle), tile.caption, CAPTION_SIZE, colour=MUTED, anchor="rm")
+    else:
+        write(picture, (left, box.top + 14), number, NUMBER_SIZE)
+        write(picture, (left, box.top + 58), tile.caption, CAPTION_SIZE, colour=MUTED)
 
 
 def _draw_entry(picture: Image.Image, box: Box, y: int, columns: Sequence[int], entry: Entry) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tilewatch.sinks.tally import Tally
 
 TITLE_SIZE, LINE_SIZE, MARK_SIZE = 36, 20, 22
+BRIEF = 10
+"""Seconds below which a duration is told to the tenth."""
 SPANS = 240
 """Points of the chart's bands."""
 
@@ -47,7 +49,8 @@ def draw_poster(story: Story) -> Image.Image:
     layout = arrange(info.width, info.height)
     picture = Image.new("RGB", (WIDTH, layout.height), BACKGROUND)
     _draw_header(picture, layout.header, story)
-    legend.draw_tiles(picture, layout.tiles, _tiles(story))
+    for box, tile in zip(layout.tiles, _tiles(story), strict=True):
+        legend.draw_tile(picture, box, tile)
     _draw_scene(picture, layout.scene, story)
     _draw_classes(picture, layout, story)
     return picture
@@ -68,12 +71,17 @@ def _tiles(story: Story) -> list[Tile]:
     tally = story.tally
     found = Tile(f"{tally.track_count:,}", "tracks") if story.context.tracking else Tile(f"{tally.objects:,}", "boxes")
     return [
-        Tile(clock(story.series.seconds), "duration"),
-        Tile(f"{tally.frames:,}", "frames"),
+        Tile(_duration(story.series.seconds), "duration"),
+        Tile(f"{tally.frames:,}", "frame" if tally.frames == 1 else "frames"),
         found,
         Tile(f"{tally.peak_objects:,}", "most at once"),
         Tile(f"{tally.objects / max(1, tally.frames):.1f}", "objects a frame"),
     ]
+
+
+def _duration(seconds: float) -> str:
+    """Return a length of time: tenths of a second below ten, m:ss above."""
+    return f"{seconds:.1f} s" if seconds < BRIEF else clock(seconds)
 
 
 def _draw_scene(picture: Image.Image, box: Box, story: Story) -> None:
@@ -98,9 +106,8 @@ def _trail_caption(drawn: int, total: int) -> str:
 def _draw_classes(picture: Image.Image, layout: Layout, story: Story) -> None:
     """Draw legend and chart, which share their colours."""
     means = story.series.means
-    rows = min(legend.room(layout.legend), len(SERIES) + 1)
-    named = list(means) if len(means) <= rows and len(means) <= len(SERIES) else list(means)[: rows - 1]
-    rest = [label for label in means if label not in named]
+    most = min(legend.room(layout.legend) - 1, len(SERIES))
+    named, rest = list(means)[:most], list(means)[most:]
     bands = [Band(means[label], SERIES[index]) for index, label in enumerate(named)]
     entries = [
         _entry(story, story.context.class_name(label), [label], band.colour)
@@ -108,7 +115,8 @@ def _draw_classes(picture: Image.Image, layout: Layout, story: Story) -> None:
     ]
     if rest:
         bands.append(Band(np.sum([means[label] for label in rest], axis=0), OTHER))
-        entries.append(_entry(story, f"{len(rest)} more classes", rest, OTHER))
+        name = story.context.class_name(rest[0]) if len(rest) == 1 else f"{len(rest)} more classes"
+        entries.append(_entry(story, name, rest, OTHER))
     legend.draw_legend(picture, layout.legend, _headings(story), entries)
     draw_chart(picture, layout.chart, bands, story.series.seconds)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
-from tilewatch.sinks.overview.style import PANEL, RADIUS, SMOOTH, TEXT, font, smooth, write
+from tilewatch.sinks.overview.style import PANEL, RADIUS, SMOOTH, TEXT, fitted, font, smooth, write
 from tilewatch.sinks.palette import track_colour
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from tilewatch.sinks.overview.style import Colour
     from tilewatch.sinks.overview.trails import Trail
 
-BRIGHTNESS, SATURATION = 0.5, 0.55
+BRIGHTNESS, SATURATION = 0.6, 0.6
 """How much of the backdrop's light and colour stays, so that the lines stand out."""
 HIGHLIGHTED = 40
 """Tracks drawn in full; further ones are thin."""
-THIN = 400
+THIN = 300
 """Further tracks that are drawn at all."""
 LEAST_EXTENT = 0.04
 """Share of the frame's side a track covers at least to be drawn as a line; below it stays a dot."""
@@ -32,7 +32,7 @@ LEAST_SEEN = 5
 OUTLINE: Colour = (8, 9, 12)
 WIDTH, THIN_WIDTH, RIM, DOT = 3.2, 1.4, 1.6, 5.5
 """Pixels: a line, a thin line, the dark rim on each side, the radius of an end dot."""
-LABEL_SIZE = 15
+LABEL_SIZE, LABEL_GAP = 15, 5
 CAPTION_SIZE = 17
 HEAT_STOPS = ((0, 0, 0, 0), (58, 28, 132, 120), (190, 50, 110, 185), (250, 140, 50, 220), (255, 240, 150, 240))
 """RGBA at 0, 1/4 ... 1 of the greatest heat."""
@@ -63,7 +63,7 @@ def draw_trails(picture: Image.Image, box: Box, trails: Sequence[Trail]) -> int:
             if rank < HIGHLIGHTED:
                 _draw_way(draw, way * SMOOTH, colour, line=lines[rank])
             else:
-                _stroke(draw, way * SMOOTH, (*colour, 150), THIN_WIDTH)
+                _stroke(draw, way * SMOOTH, (*colour, 110), THIN_WIDTH)
 
     smooth(picture, box, paint)
     ends = [(trail.track_id, way[-1]) for trail, (_, way) in zip(worthy, ways, strict=True)]
@@ -85,11 +85,11 @@ def draw_heat(picture: Image.Image, box: Box, heat: Heat) -> None:
 
 def draw_caption(picture: Image.Image, box: Box, text: str) -> None:
     """Write a line at the scene's lower left, on a dark ground."""
-    width = font(CAPTION_SIZE).getlength(text)
-    ground = Image.new("RGBA", (min(box.width, round(width) + 28), 34), (*OUTLINE, 170))
+    line = fitted(text, CAPTION_SIZE, box.width - 28)
+    ground = Image.new("RGBA", (round(font(CAPTION_SIZE).getlength(line)) + 28, 34), (*OUTLINE, 170))
     at = (box.left, box.bottom - ground.height)
     picture.paste(ground, at, ground)
-    write(picture, (at[0] + 14, at[1] + 17), text, CAPTION_SIZE, anchor="lm")
+    write(picture, (at[0] + 14, at[1] + 17), line, CAPTION_SIZE, anchor="lm")
 
 
 def draw_message(picture: Image.Image, box: Box, text: str) -> None:
@@ -141,7 +141,8 @@ def _draw_labels(picture: Image.Image, box: Box, ends: Sequence[tuple[int, F32]]
     for track_id, (x, y) in ends:
         text = str(track_id)
         width = font(LABEL_SIZE).getlength(text)
-        left = min(max(2.0, x + DOT + 5), box.width - width - 2)
+        right = x + DOT + LABEL_GAP
+        left = right if right + width + 2 <= box.width else max(2.0, x - DOT - LABEL_GAP - width)
         top = min(max(2.0, y - 8), box.height - 20.0)
         place = (left, top, left + width, top + 16)
         if not any(_overlap(place, other) for other in taken):

@@ -23,7 +23,8 @@ def foot_points(tracks: Tracks) -> F32:
     """Return where the objects stand: (N, 2) float32, fractions of the frame's width and height."""
     size = np.array([tracks.frame.width, tracks.frame.height], np.float32)
     boxes = tracks.xyxy
-    feet: F32 = np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]], axis=1) / size
+    feet: F32 = np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]], axis=1).astype(np.float32)
+    feet /= size
     return feet
 
 

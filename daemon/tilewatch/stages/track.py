@@ -1,0 +1,133 @@
+"""Raw heads to tracks: decode the boxes, merge what the tiles saw, give every object its identity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import cv2
+import numpy as np
+
+from tilewatch.native.bytetrack import ByteTrack
+from tilewatch.native.merge import merge_tiles
+from tilewatch.records import Tracks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tilewatch.native.heads import Candidates
+    from tilewatch.native.merge import Merged
+    from tilewatch.records import F32, Bool, Detections, Frame, RawHeads, Tiles
+    from tilewatch.settings import DetectSettings, Polygon, Settings
+
+
+class Decoder(Protocol):
+    """The head's part in this stage: a batch's raw outputs to candidates in input pixels."""
+
+    def __call__(self, outputs: Sequence[F32], /) -> Candidates:
+        """Return the candidates above the lowest score that counts."""
+
+
+class Tracker:
+    """RawHeads in, Tracks out. One for each video: ids start from 1 and nothing is shared."""
+
+    def __init__(self, decode: Decoder, settings: Settings) -> None:
+        self._decode = decode
+        self._detect: DetectSettings = settings.detect
+        self._area = WatchedArea(settings.tile.roi, settings.tile.ignore)
+        self._bytetrack = (
+            ByteTrack(
+                high=settings.track_high,
+                low=settings.track.low,
+                new=settings.track_new,
+                match=settings.track.match,
+                buffer_seconds=settings.track.buffer_seconds,
+            )
+            if settings.tracking.enable_tracking
+            else None
+        )
+
+    def __call__(self, heads: RawHeads) -> Tracks:
+        """Return what is reported of one frame. Runs on the track lane."""
+        merged = self._merge(heads)
+        if self._bytetrack is None:
+            return self._boxes_only(heads.frame, merged)
+        seen = merged.detections
+        found = self._bytetrack.update(seen.xyxy, seen.score, seen.label, heads.frame.seconds)
+        return Tracks(frame=heads.frame, **found._asdict(), count=merged.boxes)
+
+    def _merge(self, heads: RawHeads) -> Merged:
+        tiles, candidates = heads.batch.tiles, self._decode(heads.outputs)
+        xyxy = to_frame(candidates.xyxy, candidates.tile, tiles)
+        inside = self._area.holds(xyxy, heads.frame)
+        merged = merge_tiles(
+            *(xyxy[inside], candidates.score[inside], candidates.label[inside], candidates.tile[inside], tiles),
+            iou_threshold=self._detect.iou_threshold,
+        )
+        masked = len(inside) - int(inside.sum())
+        counts = merged.boxes
+        return merged._replace(
+            boxes=replace(counts, found=counts.found + masked, suppressed=counts.suppressed + masked)
+        )
+
+    def _boxes_only(self, frame: Frame, merged: Merged) -> Tracks:
+        """Return the merged boxes that are sure enough, without identities."""
+        sure: Detections = merged.detections
+        keep = sure.score >= self._detect.confidence_threshold
+        count = int(keep.sum())
+        return Tracks(
+            frame=frame,
+            xyxy=sure.xyxy[keep],
+            score=sure.score[keep],
+            label=sure.label[keep],
+            track_id=np.zeros(count, np.int64),
+            age=np.zeros(count, np.int32),
+            count=merged.boxes,
+        )
+
+
+def to_frame(xyxy: F32, tile: np.ndarray, tiles: Tiles) -> F32:
+    """Return boxes of tiles' inputs in frame pixels, each clipped to its tile's rectangle.
+
+    Args:
+        xyxy: (N, 4) float32 input pixels.
+        tile: (N,) index into `tiles`.
+        tiles: where the inputs lie in the frame.
+    """
+    rects = tiles.rects[tile].astype(np.float32)
+    low, high = rects[:, [0, 1, 0, 1]], rects[:, [2, 3, 2, 3]]
+    placed: F32 = np.clip(low + xyxy / tiles.scale[tile][:, None], low, high)
+    return placed
+
+
+@dataclass(slots=True, eq=False)
+class WatchedArea:
+    """Where objects are reported: inside the ROI polygons, if any, and outside the ignored ones."""
+
+    roi: Sequence[Polygon]
+    ignore: Sequence[Polygon]
+
+    def holds(self, xyxy: F32, frame: Frame) -> Bool:
+        """Return (N,) bool: True for boxes whose centre is watched; boxes that are no numbers are left to the merge."""
+        keep: Bool = np.ones(len(xyxy), np.bool_)
+        if self.roi:
+            keep &= self._in_any(xyxy, frame, self.roi)
+        if self.ignore:
+            keep &= ~self._in_any(xyxy, frame, self.ignore)
+        return keep
+
+    def _in_any(self, xyxy: F32, frame: Frame, polygons: Sequence[Polygon]) -> Bool:
+        shapes = [_pixels(polygon, frame) for polygon in polygons]
+        centres = ((xyxy[:, :2] + xyxy[:, 2:]) / 2).tolist()
+        found: Bool = np.array([_holds(shapes, x, y) for x, y in centres], np.bool_)
+        return found
+
+
+def _pixels(polygon: Polygon, frame: Frame) -> F32:
+    """Return (K, 2) float32 pixels; points that are all <= 1 are fractions of the frame."""
+    points = np.asarray(polygon, np.float32)
+    return points * np.array([frame.width, frame.height], np.float32) if points.max() <= 1 else points
+
+
+def _holds(shapes: Sequence[F32], x: float, y: float) -> bool:
+    return any(cv2.pointPolygonTest(shape, (x, y), measureDist=False) >= 0 for shape in shapes)

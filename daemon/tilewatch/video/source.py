@@ -1,0 +1,244 @@
+"""Reads a video file frame by frame: timestamps, rotation and colours kept, damage counted instead of fatal."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+from av.error import FFmpegError
+from av.stream import Disposition
+
+from tilewatch.errors import FrameError, InputError
+from tilewatch.records import Frame, StreamInfo
+from tilewatch.video.opening import open_video
+from tilewatch.video.planes import picture_of, turn_of
+from tilewatch.video.promise import Promise
+from tilewatch.video.timestamps import Timestamps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+DEFAULT_RATE = Fraction(25)
+DECODER_THREADS = 2
+"""Enough to keep ahead of inference; every further thread holds one more picture."""
+
+
+class VideoSource:
+    """One video file, decoded in presentation order. Blocking; not thread-safe.
+
+    Args:
+        path: a local file.
+        max_pixels: largest picture that is decoded; enforced inside the decoder too, before it takes memory.
+        threads: of the decoder.
+    """
+
+    def __init__(self, path: Path, *, max_pixels: int, threads: int = DECODER_THREADS) -> None:
+        self.path = path
+        self.decoded = 0
+        """Frames given out."""
+        self.damaged = 0
+        """Frames that could not be decoded, or only in parts."""
+        self.reason = ""
+        """Why `truncated` is set, one line."""
+        self._max_pixels = max_pixels
+        self._threads = threads
+        self._container: InputContainer | None = None
+        self._ready: deque[av.VideoFrame | FrameError] = deque()
+        self._ended = False
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the file ended before what its index promises; known once `read` has returned None."""
+        return bool(self.reason)
+
+    @property
+    def repaired(self) -> int:
+        """Frames whose timestamp was missing, repeated or running backwards."""
+        return self._clock.repaired
+
+    def open(self) -> StreamInfo:
+        """Open the file and decode its first frame, which `read` will return.
+
+        Raises:
+            InputError: the file cannot be opened, has no video, too large a picture, or no decodable frame.
+        """
+        self._container = open_video(self.path, max_pixels=self._max_pixels)
+        try:
+            self._stream = self._find_stream(self._container)
+            self._prepare(self._stream)
+            return self._describe(self._container, self._first_frame())
+        except InputError:
+            self.close()
+            raise
+
+    def read(self) -> Frame | None:
+        """Return the next frame, or None at the end of the file.
+
+        Raises:
+            FrameError: a frame is damaged; the next call goes on behind it.
+        """
+        if not self._fill():
+            return None
+        item = self._ready.popleft()
+        if isinstance(item, FrameError):
+            self.damaged += 1
+            raise item
+        return self._frame(item)
+
+    def close(self) -> None:
+        """Let go of the file. Idempotent; frames given out stay valid."""
+        self._ended = True
+        self._ready.clear()
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def _find_stream(self, container: InputContainer) -> VideoStream:
+        """Return the main video stream, as players choose it; cover pictures are none."""
+        best = container.streams.best("video")
+        videos = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+        if not videos:
+            raise InputError(f"{self.path} has no video stream: nothing to watch in it")
+        stream = next((stream for stream in videos if best is not None and stream.index == best.index), videos[0])
+        if stream.codec_context is None:
+            raise InputError(f"{self.path}: no decoder for its video codec: convert it to H.264")
+        return stream
+
+    def _prepare(self, stream: VideoStream) -> None:
+        """Check the picture's size and set up decoding."""
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if width * height > self._max_pixels:
+            raise InputError(
+                f"{self.path}: its pictures of {width}x{height} are larger than MAX_FRAME_PIXELS={self._max_pixels}: "
+                "raise the setting or scale the video down"
+            )
+        stream.codec_context.options = {"max_pixels": str(self._max_pixels)}
+        stream.thread_type = "AUTO"
+        stream.thread_count = self._threads
+        self._time_base = stream.time_base or Fraction(1, 90000)
+        self._rate = stream.average_rate or stream.guessed_rate or stream.base_rate or DEFAULT_RATE
+        self._clock = Timestamps(
+            ticks_per_frame=round(1 / (self._rate * self._time_base)), ticks_per_second=round(1 / self._time_base)
+        )
+        self._promise = Promise(stream, self._rate)
+        self._packets = self._demux(stream)
+
+    def _first_frame(self) -> av.VideoFrame:
+        """Decode until there is a frame, and leave it in the queue."""
+        while not (self._ready and isinstance(self._ready[-1], av.VideoFrame)):
+            if not self._advance():
+                break
+        for item in self._ready:
+            if isinstance(item, av.VideoFrame):
+                return item
+        raise InputError(
+            f"{self.path} holds no frame that can be decoded ({self._why_none()}): convert it or copy it again"
+        )
+
+    def _why_none(self) -> str:
+        return str(self._ready[0]) if self._ready else self.reason or "its video stream is empty"
+
+    def _describe(self, container: InputContainer, first: av.VideoFrame) -> StreamInfo:
+        turn = turn_of(first)
+        sides = (first.height, first.width) if turn.transpose else (first.width, first.height)
+        audio = next((stream for stream in container.streams.audio), None)
+        return StreamInfo(
+            stream=self.path.stem,
+            path=self.path,
+            container=container.format.name,
+            codec=self._stream.codec_context.name,
+            pixel_format=first.format.name,
+            width=sides[0],
+            height=sides[1],
+            rotation=turn.degrees,
+            time_base=self._time_base,
+            average_rate=self._rate,
+            start_pts=_time_of(first) or 0,
+            frame_count=self._promise.frames,
+            duration_seconds=self._promise.seconds,
+            audio_codec=audio.codec_context.name if audio is not None and audio.codec_context is not None else None,
+        )
+
+    def _fill(self) -> bool:
+        """Decode until something is ready; False at the end."""
+        while not self._ready:
+            if not self._advance():
+                return False
+        return True
+
+    def _advance(self) -> bool:
+        """Feed the decoder one packet, or drain it; False when there is nothing more."""
+        if self._ended:
+            return False
+        packet = next(self._packets, None)
+        try:
+            frames = self._stream.codec_context.decode(packet)
+        except EOFError:
+            frames, self._ended = [], True
+        except FFmpegError as error:
+            self._ready.append(FrameError(f"{self.path.name}: {self._where(packet)} is damaged ({error.strerror})"))
+            return True
+        self._ready.extend(self._sound_or_error(frame) for frame in frames)
+        self._ended = self._ended or (packet is None and not frames)
+        if self._ended:
+            self.reason = self.reason or self._promise.broken(self._stream)
+        return True
+
+    def _demux(self, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
+        """Yield the stream's packets; an error of the container is the end, and remembered."""
+        assert self._container is not None
+        try:
+            for packet in self._container.demux(stream):
+                if packet.size:
+                    self._promise.take(packet)
+                    yield packet
+        except FFmpegError as error:
+            self.reason = f"the container is damaged or cut short ({error.strerror})"
+
+    def _where(self, packet: av.Packet[VideoStream] | None) -> str:
+        if packet is None or packet.pts is None:
+            return f"the picture after frame {self.decoded}"
+        return f"the picture at {float(packet.pts * self._time_base):.3f} s"
+
+    def _sound_or_error(self, frame: av.VideoFrame) -> av.VideoFrame | FrameError:
+        if not frame.is_corrupt:
+            return frame
+        return FrameError(f"{self.path.name}: the picture at pts {_time_of(frame)} is damaged")
+
+    def _frame(self, raw: av.VideoFrame) -> Frame:
+        try:
+            picture = picture_of(raw, turn_of(raw))
+        except FFmpegError as error:
+            self.damaged += 1
+            raise FrameError(
+                f"{self.path.name}: pixel format {raw.format.name} is unusable ({error.strerror})"
+            ) from None
+        height, width = picture.y.shape
+        index, self.decoded = self.decoded, self.decoded + 1
+        return Frame(
+            stream=self.path.stem,
+            index=index,
+            pts=self._clock.next(_time_of(raw)),
+            time_base=self._time_base,
+            captured_ns=time.monotonic_ns(),
+            width=width,
+            height=height,
+            y=picture.y,
+            u=picture.u,
+            v=picture.v,
+            full_range=picture.full_range,
+            matrix=picture.matrix,
+            keyframe=raw.key_frame,
+        )
+
+
+def _time_of(frame: av.VideoFrame) -> int | None:
+    """Return a frame's presentation time; where there is none (AVI) the decoding time, which is the same there."""
+    return frame.dts if frame.pts is None else frame.pts
