@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Runs the tests: ./test.sh [pytest options]. Makes the environment and the compiled core on the first call.
+# Tests on real footage read TILEWATCH_TEST_DATA (default: ../shared/data) and report themselves skipped without it.
+set -euo pipefail
+here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
+# shellcheck source=deploy/environment.sh
+. "$here/deploy/environment.sh"
+prepare_environment "$here" test
+cd "$here"
+exec "$ENVIRONMENT/bin/python" -m pytest "$@"
