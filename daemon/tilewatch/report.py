@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from tilewatch.errors import FrameError
 from tilewatch.sinks.base import class_name
 from tilewatch.sinks.manifest import Accounts, InputRecord, Manifest, Timings, settings_values
 from tilewatch.sinks.tally import Tally
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tilewatch.engines.base import EngineInfo
-    from tilewatch.errors import FrameError
     from tilewatch.flow.lane import Lane
     from tilewatch.flow.pipeline import Step
     from tilewatch.records import StreamInfo, Tracks
@@ -40,6 +40,7 @@ class VideoReport:
         self._input = InputRecord.of(info)
         self._tally = Tally()
         self._skips: Counter[str] = Counter()
+        self._told = False
         self._steps: Sequence[Step] = ()
         self._lanes: dict[str, Lane] = {}
         self._started_at = datetime.now(timezone.utc)
@@ -58,11 +59,13 @@ class VideoReport:
         """Return what a stage calls for a frame it had to skip."""
 
         def count(error: FrameError) -> None:
-            if not self._skips[error.reason]:
+            if not self._told:
                 logger.warning(
                     "frame_skipped", stream=self._info.stream, stage=stage, reason=error.reason, error=str(error)
                 )
-            self._skips[error.reason] += 1
+            self._told = True
+            if stage != "decode":  # the source counts its own, those without an error of their own included
+                self._skips[error.reason] += 1
 
         return count
 
@@ -113,6 +116,15 @@ class VideoReport:
             warnings=said,
         )
 
+    def _accounts(self) -> Accounts:
+        """Return where frames and boxes went."""
+        return Accounts(
+            frames_in=self._source.decoded + self._source.damaged,
+            frames_written=self.frames,
+            frames_skipped=self._skips + Counter({FrameError.reason: self._source.damaged}),
+            boxes=self._tally.boxes,
+        )
+
     def _manifest(
         self, folder: ResultFolder, seconds: float, warnings: tuple[str, ...], *, interrupted: bool
     ) -> Manifest:
@@ -124,12 +136,7 @@ class VideoReport:
             source=self._input,
             engine=self._engine,
             settings=settings_values(self._settings),
-            accounts=Accounts(
-                frames_in=self._source.decoded + self._source.damaged,
-                frames_written=self.frames,
-                frames_skipped=self._skips,
-                boxes=self._tally.boxes,
-            ),
+            accounts=self._accounts(),
             timings=Timings(
                 started_at=self._started_at.isoformat(timespec="seconds"),
                 wall_seconds=seconds,

@@ -52,6 +52,7 @@ class VideoSource:
         self._container: InputContainer | None = None
         self._ready: deque[av.VideoFrame | FrameError] = deque()
         self._ended = False
+        self._packets_fed = 0
 
     @property
     def truncated(self) -> bool:
@@ -85,6 +86,7 @@ class VideoSource:
             FrameError: a frame is damaged; the next call goes on behind it.
         """
         if not self._fill():
+            self._count_lost()
             return None
         item = self._ready.popleft()
         if isinstance(item, FrameError):
@@ -99,6 +101,11 @@ class VideoSource:
         if self._container is not None:
             self._container.close()
             self._container = None
+
+    def _count_lost(self) -> None:
+        """Where there was damage, count the pictures that went with it without an error of their own."""
+        if self.damaged:
+            self.damaged = max(self.damaged, self._packets_fed - self.decoded)
 
     def _find_stream(self, container: InputContainer) -> VideoStream:
         """Return the main video stream, as players choose it; cover pictures are none."""
@@ -178,6 +185,7 @@ class VideoSource:
         if self._ended:
             return False
         packet = next(self._packets, None)
+        self._packets_fed += packet is not None and not packet.is_discard
         try:
             frames = self._stream.codec_context.decode(packet)
         except EOFError:
