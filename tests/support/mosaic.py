@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace
 
 from tests.support.data import data_path
 
@@ -68,15 +67,9 @@ def make_mosaic(
                     p._replace(identity=cell * 100 + p.identity, left=p.left + x, top=p.top + y) for p in people[source]
                 ]
             picture = np.ascontiguousarray(canvas[:height, :width])
-            container.mux(stream.encode(_in_bt709(picture)))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     return found
-
-
-def _in_bt709(picture: NDArray[np.uint8]) -> av.VideoFrame:
-    """Return an RGB picture as high-resolution video has it; swscale left alone would take BT.601."""
-    frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-    return frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
 
 
 def _pictures() -> list[NDArray[np.uint8]]:

@@ -111,15 +111,7 @@ class ProgressReport:
         CPU is that of the stage's own thread; `wait in` is for input, `wait out` for room behind the stage.
         """
         table = Table("stage", title=f"where the time went ({wall_seconds:.2f} s)")
-        for heading in (
-            "items",
-            "busy s",
-            "ms an item",
-            "of wall",
-            "own CPU s",
-            "waited for input s",
-            "waited for room s",
-        ):
+        for heading in ("items", "busy s", "ms/item", "of wall", "CPU s", "wait in s", "wait out s"):
             table.add_column(heading, justify="right")
         for row in rows:
             each = 1000 * row.busy / row.items if row.items else 0.0

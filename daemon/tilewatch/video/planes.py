@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from av.sidedata.sidedata import Type
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange
 
 if TYPE_CHECKING:
     import av
@@ -30,11 +30,8 @@ MATRICES: dict[int, Matrix] = {
 }
 """By AVColorSpace (ITU-T H.273); SMPTE 240M (7) lies nearest to BT.709, FCC (4) to BT.601."""
 
-SWS_COLORSPACES: dict[Matrix, Colorspace] = {
-    "bt601": Colorspace.ITU601,
-    "bt709": Colorspace.ITU709,
-    "bt2020": Colorspace.BT2020,
-}
+SWS_COLORSPACES: dict[Matrix, int] = {"bt601": 5, "bt709": 1, "bt2020": 9}
+"""swscale's SWS_CS_* by matrix; PyAV names all of them only since version 18."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
