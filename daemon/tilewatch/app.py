@@ -209,7 +209,9 @@ class VideoJob:
             stack.push_async_callback(lanes["decode"].call, self._source.close)
             sinks = await lanes["encode"].call(self._detector.sinks, info, self._folder)
             stack.push_async_callback(lanes["encode"].call, _abort, sinks)
-            report = self.report = VideoReport(info, self._source, self._detector.settings, self._detector.engine.info)
+            settings, engine = self._detector.settings, self._detector.engine.info
+            report = await lanes["decode"].call(VideoReport, info, self._source, settings, engine)
+            self.report = report
             await self._flow(info, lanes, [*sinks, report])
             stopped = self.session.shutdown.requested
             warnings = [text for sink in sinks if isinstance(sink, VideoSink) for text in sink.warnings]

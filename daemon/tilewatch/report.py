@@ -30,7 +30,7 @@ logger = log.logger("report")
 
 
 class VideoReport:
-    """Counts one video on its way; the last of its sinks."""
+    """Counts one video on its way; the last of its sinks. It reads the file for its fingerprint: make it on a lane."""
 
     def __init__(self, info: StreamInfo, source: VideoSource, settings: Settings, engine: EngineInfo) -> None:
         self._source = source

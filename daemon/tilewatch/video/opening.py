@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.error import FFmpegError
@@ -21,6 +21,9 @@ CONTAINERS = (
 )
 """Demuxers that read one file; not those that follow a text file to others (hls, concat, sdp, image2, dash)."""
 
+LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}  # noqa: PLR2004
+"""Tags that are no UTF-8 (old AVI files) are no reason to refuse a video; PyAV 19 does not refuse them by itself."""
+
 HEAD_BYTES = 12
 
 
@@ -37,9 +40,10 @@ def open_video(path: Path, *, max_pixels: int) -> InputContainer:
     _check_file(path)
     guards = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS, "max_pixels": str(max_pixels)}
     try:
-        return av.open(os.path.abspath(path), "r", options=guards, metadata_errors="replace")  # noqa: PTH100 keeps links
+        container: InputContainer = av.open(os.path.abspath(path), "r", options=guards, **LENIENT)  # noqa: PTH100 keeps links
     except FFmpegError as error:
         raise InputError(_refusal(path, error)) from None
+    return container
 
 
 def _check_file(path: Path) -> None:
