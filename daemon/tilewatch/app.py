@@ -209,13 +209,16 @@ class VideoJob:
             stack.push_async_callback(lanes["decode"].call, self._source.close)
             sinks = await lanes["encode"].call(self._detector.sinks, info, self._folder)
             stack.push_async_callback(lanes["encode"].call, _abort, sinks)
-            settings, engine = self._detector.settings, self._detector.engine.info
-            report = await lanes["decode"].call(VideoReport, info, self._source, settings, engine)
+            report = await lanes["decode"].call(self._make_report, info)
             self.report = report
             await self._flow(info, lanes, [*sinks, report])
             stopped = self.session.shutdown.requested
             warnings = [text for sink in sinks if isinstance(sink, VideoSink) for text in sink.warnings]
             return await lanes["encode"].call(report.complete, self._folder, interrupted=stopped, warnings=warnings)
+
+    def _make_report(self, info: StreamInfo) -> VideoReport:
+        detector = self._detector
+        return VideoReport(info, self._source, detector.settings, detector.engine.info, detector.metrics)
 
     async def _flow(self, info: StreamInfo, lanes: dict[str, Lane], sinks: Sequence[Sink]) -> None:
         """Run the pipeline to its end."""
