@@ -1,10 +1,12 @@
 /* The sampling of tile_kernel.h a row at a time, in loops the compiler can vectorise: the CPU's way to the same bytes.
  *
  * Each output row is made in pieces of TILE_PIECE pixels, so that what lies between two loops stays in the first cache.
+ * Loops count in ptrdiff_t: Python builds extensions with -fwrapv, and then GCC does not vectorise `2 * i` of an int.
  */
 #ifndef TILE_ROWS_H
 #define TILE_ROWS_H
 
+#include <stddef.h>
 #include <string.h>
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -37,7 +39,7 @@ typedef struct {
  * their own instructions for it. */
 static void tile_interleave_plain(const unsigned char *restrict red, const unsigned char *restrict green,
                                   const unsigned char *restrict blue, int from, int n, unsigned char *restrict rgb) {
-    for (int i = from; i < n; i++) {
+    for (ptrdiff_t i = from; i < n; i++) {
         rgb[3 * i] = red[i];
         rgb[3 * i + 1] = green[i];
         rgb[3 * i + 2] = blue[i];
@@ -63,7 +65,8 @@ __attribute__((target("ssse3"))) static int tile_interleave_16(const unsigned ch
                                 _mm_setr_epi8(10, -1, -1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15)};
     int i = 0;
     for (; i + 16 <= n; i += 16) {
-        const __m128i r = _mm_loadu_si128((const __m128i *)(red + i)), g = _mm_loadu_si128((const __m128i *)(green + i));
+        const __m128i r = _mm_loadu_si128((const __m128i *)(red + i));
+        const __m128i g = _mm_loadu_si128((const __m128i *)(green + i));
         const __m128i h = _mm_loadu_si128((const __m128i *)(blue + i));
         for (int k = 0; k < 3; k++)
             _mm_storeu_si128((__m128i *)(rgb + 3 * i + 16 * k), TILE_SPREAD(to_red, to_green, to_blue, k));
@@ -99,14 +102,19 @@ static void tile_interleave(const unsigned char *red, const unsigned char *green
 /* Luma and chroma terms of n pixels to bytes of one colour. */
 TILE_CLONES static void tile_bytes(const short *restrict luma, const short *restrict chroma, int n,
                                    unsigned char *restrict out) {
-    for (int i = 0; i < n; i++)
+    for (ptrdiff_t i = 0; i < n; i++)
         out[i] = tile_byte(luma[i], chroma[i]);
 }
 
-/* Luma terms from a row of bytes. */
-TILE_CLONES static void tile_load_luma(const unsigned char *restrict y, int n, TileColour colour, short *restrict luma) {
-    for (int i = 0; i < n; i++)
-        luma[i] = tile_luma(colour, (short)((y[i] - colour.black) * (1 << TILE_SAMPLE_BITS)));
+/* Luma terms from a row of bytes; `pixel` is 1 in a decoder's planes, anything in a turned or mirrored view. */
+TILE_CLONES static void tile_load_luma(const unsigned char *restrict y, long long pixel, int n, TileColour colour,
+                                       short *restrict luma) {
+    if (pixel == 1)
+        for (ptrdiff_t i = 0; i < n; i++)
+            luma[i] = tile_luma(colour, (short)((y[i] - colour.black) * (1 << TILE_SAMPLE_BITS)));
+    else
+        for (ptrdiff_t i = 0; i < n; i++)
+            luma[i] = tile_luma(colour, (short)((y[i * pixel] - colour.black) * (1 << TILE_SAMPLE_BITS)));
 }
 
 /* Luma terms and chroma terms of up to TILE_PIECE pixels to RGB. */
@@ -122,7 +130,7 @@ static void tile_paint(const short *luma, const short *red, const short *green, 
 /* Chroma terms of n samples, and each of them twice. */
 TILE_CLONES static void tile_chroma(const short *restrict u, const short *restrict v, int n, TileColour colour,
                                     short *restrict red, short *restrict green, short *restrict blue) {
-    for (int i = 0; i < n; i++) {
+    for (ptrdiff_t i = 0; i < n; i++) {
         red[2 * i] = red[2 * i + 1] = tile_red(colour, v[i]);
         green[2 * i] = green[2 * i + 1] = tile_green(colour, u[i], v[i]);
         blue[2 * i] = blue[2 * i + 1] = tile_blue(colour, u[i]);
@@ -133,39 +141,44 @@ TILE_CLONES static void tile_chroma(const short *restrict u, const short *restri
 TILE_CLONES static void tile_load_chroma(const unsigned char *restrict row, long long pixel, int n,
                                          short *restrict out) {
     if (pixel == 1)
-        for (int i = 0; i < n; i++)
+        for (ptrdiff_t i = 0; i < n; i++)
             out[i] = (short)((row[i] - 128) * (1 << TILE_SAMPLE_BITS));
     else if (pixel == 2)
-        for (int i = 0; i < n; i++)
+        for (ptrdiff_t i = 0; i < n; i++)
             out[i] = (short)((row[2 * i] - 128) * (1 << TILE_SAMPLE_BITS));
     else
-        for (int i = 0; i < n; i++)
+        for (ptrdiff_t i = 0; i < n; i++)
             out[i] = (short)((row[i * pixel] - 128) * (1 << TILE_SAMPLE_BITS));
 }
 
 /* Two rows of a plane blended, samples `begin` to `end`. */
 TILE_CLONES static void tile_blend_rows(const unsigned char *restrict upper, const unsigned char *restrict lower,
-                                        int pixel, int weight, int begin, int end, int *restrict out) {
+                                        long long pixel, int weight, int begin, int end,
+                                        int *restrict out) {
     if (pixel == 1)
-        for (int i = begin; i < end; i++)
+        for (ptrdiff_t i = begin; i < end; i++)
             out[i] = tile_blend(upper[i], lower[i], weight);
+    else if (pixel == 2)
+        for (ptrdiff_t i = begin; i < end; i++)
+            out[i] = tile_blend(upper[2 * i], lower[2 * i], weight);
     else
-        for (int i = begin; i < end; i++)
-            out[i] = tile_blend(upper[(long long)i * pixel], lower[(long long)i * pixel], weight);
+        for (ptrdiff_t i = begin; i < end; i++)
+            out[i] = tile_blend(upper[i * pixel], lower[i * pixel], weight);
 }
 
 /* Samples without their offset at n input pixels, from a blended row. */
 TILE_CLONES static void tile_pick(const int *restrict row, const int *restrict first, const int *restrict weight, int n,
                                   int offset, short *restrict out) {
-    for (int i = 0; i < n; i++)
-        out[i] = (short)(tile_round(tile_blend(row[first[i]], row[first[i] + 1], weight[i])) -
+    const int *restrict next = row + 1;
+    for (ptrdiff_t i = 0; i < n; i++)
+        out[i] = (short)(tile_round(tile_blend(row[first[i]], next[first[i]], weight[i])) -
                          (offset << TILE_SAMPLE_BITS));
 }
 
 /* Terms of n pixels from their samples, in place: y becomes luma, u green, v red, and blue is added. */
 TILE_CLONES static void tile_terms(short *restrict y, short *restrict u, short *restrict v, short *restrict blue, int n,
                                    TileColour colour) {
-    for (int i = 0; i < n; i++) {
+    for (ptrdiff_t i = 0; i < n; i++) {
         const short du = u[i], dv = v[i];
         y[i] = tile_luma(colour, y[i]);
         u[i] = tile_green(colour, du, dv);
@@ -190,7 +203,7 @@ static void tile_copy_piece(TilePlane y, TilePlane u, TilePlane v, const int *re
             tile_load_chroma(tile_row(v, x0 >> 1, fy >> 1), v.pixel, pairs, dv);
             tile_chroma(du, dv, pairs, colour, red, green, blue);
         }
-        tile_load_luma(tile_row(y, x0, fy), x1 - x0, colour, luma);
+        tile_load_luma(tile_row(y, x0, fy), y.pixel, x1 - x0, colour, luma);
         tile_paint(luma, red + odd, green + odd, blue + odd, x1 - x0,
                    out + (fy - rect[1]) * out_row + 3 * (x0 - rect[0]));
     }
@@ -204,7 +217,7 @@ static void tile_copy(TilePlane y, TilePlane u, TilePlane v, const int *rect, Ti
 
 /* Columns of the input in the rows of a plane. */
 static void tile_columns(const int *rect, int fitted, int step, int limit, int *first, int *weight) {
-    for (int i = 0; i < fitted; i++) {
+    for (ptrdiff_t i = 0; i < fitted; i++) {
         const TileTap tap = tile_tap(rect[0], rect[2] - rect[0], fitted, i, step, limit);
         first[i] = tap.first;
         weight[i] = tap.weight;
@@ -216,7 +229,7 @@ static void tile_blended(TilePlane plane, const int *rect, const int *fitted, in
                          int *out) {
     const TileTap down = tile_tap(rect[1], rect[3] - rect[1], fitted[1], py, step, plane.height);
     const int end = first[fitted[0] - 1] + 2 < plane.width ? first[fitted[0] - 1] + 2 : plane.width;
-    tile_blend_rows(tile_row(plane, 0, down.first), tile_row(plane, 0, down.second), (int)plane.pixel, down.weight,
+    tile_blend_rows(tile_row(plane, 0, down.first), tile_row(plane, 0, down.second), plane.pixel, down.weight,
                     first[0], end, out);
     out[end] = 0; /* the right neighbour of the plane's last sample: read, with no weight */
 }

@@ -56,7 +56,7 @@ class Sound:
     def __init__(self, source: InputContainer, output: OutputContainer, *, origin: Fraction) -> None:
         stream = source.streams.audio[0]
         if not getattr(stream.codec_context, "sample_rate", 0):  # without a decoder there is no context
-            raise ValueError("no decoder knows it")
+            raise ValueError("its codec is unknown")
         for other in source.streams:
             other.discard = Discard.default if other.index == stream.index else Discard.all
         copied = stream.codec_context.name in PASSED

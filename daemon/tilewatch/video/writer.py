@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import av
 from av.error import FFmpegError
@@ -15,15 +13,14 @@ from tilewatch.errors import InputError, SinkError
 from tilewatch.video.canvas import Canvas, Look, fitted
 from tilewatch.video.encoder import Encoding, Traits, add_encoder
 from tilewatch.video.faults import cause, is_full, writing
+from tilewatch.video.muxer import Muxer
 from tilewatch.video.opening import open_video
 from tilewatch.video.sound import Sound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
-    from av.container import InputContainer, OutputContainer
-    from av.packet import Packet
+    from av.container import InputContainer
     from av.video.stream import VideoStream
 
     from tilewatch.records import Frame, StreamInfo
@@ -31,8 +28,6 @@ if TYPE_CHECKING:
 
 OWN_CLOCKS = frozenset({"mpegts", "mpeg"})
 """Containers whose times begin anywhere (the recorder's clock): the output begins at 0 instead."""
-LEAST_TIMESCALE = 10_000
-"""Ticks a second below which MP4 multiplies the time base."""
 END_SLACK_FRAMES = 2
 """A video that came this close to its promised end was not stopped early."""
 
@@ -67,7 +62,7 @@ class VideoWriter:
         self._fallback = fallback
         self._canvas: Canvas | None = None
         self._source: InputContainer | None = None
-        self._container: OutputContainer | None = None
+        self._muxer: Muxer | None = None
         self._stream: VideoStream | None = None
         self._sound: Sound | None = None
         self._last_pts = 0
@@ -113,23 +108,20 @@ class VideoWriter:
         """
         if self._closed:
             return
-        if not self.frames:
+        if self._muxer is None or not self.frames:
             raise SinkError(f"{self.path}: no frame was written")
         self._encode(None)
         self._carry_sound(self._sound_end())
-        with writing(self.path):
-            self._container.close()  # type: ignore[union-attr]  # open, since there are frames
+        self._muxer.close(self.frames)
         self._closed = True
-        self._release_source()
         self._tell()
+        self._release_source()
 
     def abort(self) -> None:
         """Let go of the file and remove it unless it is complete; never raises. Idempotent."""
-        if not self._closed:
-            self._closed = True
-            with suppress(OSError):
-                self.path.unlink(missing_ok=True)  # first: the muxer then has nothing to rewrite
-            self._discard()
+        if not self._closed and self._muxer is not None:
+            self._muxer.abort()
+        self._closed = True
         self._release_source()
 
     def _start(self, frame: Frame) -> None:
@@ -141,46 +133,40 @@ class VideoWriter:
             self.warnings.append(f"there is no sound: {error}")
         self._origin = self._origin_pts(frame)
         with writing(self.path):
-            self._open(with_sound=self._info.audio_codec is not None and self._source is not None)
+            self._open(with_sound=bool(self._source and self._source.streams.audio))
 
     def _open(self, *, with_sound: bool) -> None:
-        traits = Traits.of(self._source, self._info.rotation) if self._source else Traits()
-        self._container = container = self._new_container()
+        """Make the file; without the encoder or the sound that was wished for, if need be."""
+        self._muxer = muxer = Muxer(self.path, self._info.time_base)
         try:
-            stream = add_encoder(container, self._encoding, self._look, traits)
+            stream = self._add_pictures(muxer)
+            self._sound = self._add_sound(muxer) if with_sound else None
+            muxer.start()
         except SinkError as error:
             if self._fallback in {None, self._encoding.codec}:
                 raise
             self._fall_back(error)
             self._open(with_sound=with_sound)
-            return
-        try:
-            self._sound = self._add_sound(container) if with_sound else None
-            container.start_encoding()
         except (FFmpegError, ValueError) as error:
             if not with_sound or (isinstance(error, FFmpegError) and is_full(error)):
                 raise
             self._lose_sound(error)
             self._open(with_sound=False)
-            return
-        self._stream = stream
+        else:
+            self._stream = stream
 
-    def _new_container(self) -> OutputContainer:
-        """Return an empty MP4 whose clocks tick finely enough for every time of the source."""
-        ticks = self._info.time_base.denominator
-        while ticks < LEAST_TIMESCALE:
-            ticks *= 2
-        options = {"movflags": "+faststart", "video_track_timescale": str(ticks), "movie_timescale": str(ticks)}
-        return av.open(os.path.abspath(self.path), "w", format="mp4", container_options=options)  # noqa: PTH100 keeps links
+    def _add_pictures(self, muxer: Muxer) -> VideoStream:
+        traits = Traits.of(self._source, self._info.rotation) if self._source else Traits()
+        return add_encoder(muxer.container, self._encoding, self._look, traits)
+
+    def _add_sound(self, muxer: Muxer) -> Sound:
+        assert self._source is not None
+        return Sound(self._source, muxer.container, origin=self._origin * self._info.time_base)
 
     def _fall_back(self, error: SinkError) -> None:
         assert self._fallback is not None
         self.warnings.append(f"{error}; {self._fallback} was taken instead")
         self._encoding = replace(self._encoding, codec=self._fallback)
-
-    def _add_sound(self, container: OutputContainer) -> Sound:
-        assert self._source is not None
-        return Sound(self._source, container, origin=self._origin * self._info.time_base)
 
     def _origin_pts(self, frame: Frame) -> int:
         """Return the source's time that is 0 in the output: 0, unless times begin anywhere or below 0."""
@@ -193,26 +179,19 @@ class VideoWriter:
 
     def _encode(self, picture: av.VideoFrame | None) -> None:
         assert self._stream is not None
-        assert self._container is not None
+        assert self._muxer is not None
         with writing(self.path):
-            self._container.mux(self._stream.encode(picture))
+            packets = self._stream.encode(picture)
+        self._muxer.pictures(packets)
 
     def _carry_sound(self, limit: Fraction | None) -> None:
         """Copy the sound up to a time of the output; broken sound is given up, never the pictures."""
-        if self._sound is None:
+        if self._sound is None or self._muxer is None:
             return
         try:
-            self._mux_sound(self._sound.until(limit))
+            self._muxer.sound(self._sound.until(limit))
         except FFmpegError as error:
-            if is_full(error):
-                with writing(self.path):
-                    raise
             self._lose_sound(error)
-
-    def _mux_sound(self, packets: Iterable[Packet[Any]]) -> None:
-        assert self._container is not None
-        for packet in packets:
-            self._container.mux(packet)
 
     def _sound_end(self) -> Fraction | None:
         """Return the end of the last picture when the source was stopped early, None when it was taken whole."""
@@ -224,9 +203,8 @@ class VideoWriter:
 
     def _lose_sound(self, error: Exception) -> None:
         at = f" from {float(self._last_pts * self._info.time_base):.1f} s on" if self.frames else ""
-        self.warnings.append(
-            f"the sound is missing{at}: {self._info.audio_codec} cannot be carried over ({cause(error)})"
-        )
+        codec = f" ({self._info.audio_codec})" if self._info.audio_codec else ""
+        self.warnings.append(f"the sound{codec} is missing{at}: {cause(error)}")
         self._sound = None
 
     def _tell(self) -> None:
@@ -236,13 +214,9 @@ class VideoWriter:
                 f"{self._refitted} frames of another size or colour were fitted into "
                 f"{self._look.width}x{self._look.height}"
             )
-        if self._sound is not None and self._sound.damaged:
-            self.warnings.append(f"{self._sound.damaged} damaged pieces of sound were left out")
-
-    def _discard(self) -> None:
-        if self._container is not None:
-            with suppress(FFmpegError):
-                self._container.close()
+        damaged = (self._muxer.damaged if self._muxer else 0) + (self._sound.damaged if self._sound else 0)
+        if damaged:
+            self.warnings.append(f"{damaged} damaged pieces of sound were left out")
 
     def _release_source(self) -> None:
         self._sound = None

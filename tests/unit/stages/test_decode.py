@@ -1,4 +1,4 @@
-"""The decode stage: every frame read is yielded, damage is skipped, an end is an end."""
+"""The decode stage: every frame read is yielded, damage is told and passed over, an empty source is an error."""
 
 from __future__ import annotations
 
@@ -13,88 +13,96 @@ from tilewatch.errors import FrameError, InputError
 from tilewatch.stages.decode import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
     from tilewatch.records import Frame
 
     Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
-class Scripted:
-    """A source that gives what the test says: frames, errors, then the end."""
+class ScriptedSource:
+    """Gives frames, and an error for every None in the script."""
 
     path = Path("clip.mp4")
 
-    def __init__(self, *script: Frame | FrameError, at_read: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(self, script: Sequence[int | None], *, stop: asyncio.Event | None = None, stop_at: int = -1) -> None:
+        self.decoded = 0
         self._script = list(script)
-        self._at_read = at_read
-        self.reads = 0
+        self._stop = stop
+        self._stop_at = stop_at
 
     def read(self) -> Frame | None:
-        """Give the next item."""
-        self.reads += 1
-        self._at_read(self.reads)
-        item = self._script.pop(0) if self._script else None
-        if isinstance(item, FrameError):
-            raise item
-        return item
+        """Return the next frame of the script."""
+        if not self._script:
+            return None
+        index = self._script.pop(0)
+        if index is None:
+            raise FrameError("clip.mp4: the picture at 1.0 s is damaged")
+        if self._stop is not None and index == self._stop_at:
+            self._stop.set()
+        self.decoded += 1
+        return make_frame(index)
 
 
-async def call(function: Callable[[], Any]) -> Any:
-    """Run a function where it is, as a lane would on its thread."""
-    await asyncio.sleep(0)
-    return function()
+async def on_the_spot(function: Callable[..., Any], *args: object) -> Any:
+    """Stand in for a lane."""
+    return function(*args)
 
 
-async def indices(source: Scripted, stop: asyncio.Event, skipped: list[str], most: int | None = None) -> list[int]:
-    """Return the indices of the frames that come out."""
-    frames = decode(source, call, max_frames=most, stop=stop, on_damaged=lambda error: skipped.append(str(error)))
-    return [frame.index async for frame in frames]
+async def collected(
+    source: ScriptedSource, *, max_frames: int | None = None, stop: asyncio.Event | None = None
+) -> tuple[list[int], list[str]]:
+    """Return the indices that came and the damage that was told."""
+    told: list[str] = []
+    frames = decode(
+        source,
+        on_the_spot,
+        max_frames=max_frames,
+        stop=stop or asyncio.Event(),
+        on_damaged=lambda error: told.append(str(error)),
+    )
+    return [frame.index async for frame in frames], told
 
 
-def test_damaged_frames_are_reported_and_the_rest_comes_in_order(run: Run) -> None:
-    """A damaged frame costs itself."""
-    source = Scripted(make_frame(0), FrameError("bad"), make_frame(1), FrameError("worse"))
-    skipped: list[str] = []
-
-    async def scenario() -> list[int]:
-        return await indices(source, asyncio.Event(), skipped)
-
-    assert run(scenario()) == [0, 1]
-    assert skipped == ["bad", "worse"]
+def test_damaged_frames_are_told_and_passed_over(run: Run) -> None:
+    """A FrameError costs one frame, wherever it stands."""
+    indices, told = run(collected(ScriptedSource([None, 0, None, None, 1, None])))
+    assert indices == [0, 1]
+    assert len(told) == 4
 
 
-def test_no_more_is_read_than_was_asked_for(run: Run) -> None:
-    """--max-frames 2 reads two frames."""
-    source = Scripted(*(make_frame(k) for k in range(5)))
-
-    async def scenario() -> list[int]:
-        return await indices(source, asyncio.Event(), [], 2)
-
-    assert run(scenario()) == [0, 1]
-    assert source.reads == 2
+def test_no_more_frames_are_read_than_asked_for(run: Run) -> None:
+    """max_frames bounds what is read, so that the accounts balance."""
+    source = ScriptedSource(range(10))
+    assert run(collected(source, max_frames=3)) == ([0, 1, 2], [])
+    assert source.decoded == 3
 
 
-def test_frame_being_read_when_the_stop_comes_is_not_lost(run: Run) -> None:
-    """Drain: what was read is yielded, nothing more is read."""
+def test_frame_read_while_the_stop_comes_is_still_yielded(run: Run) -> None:
+    """What was decoded is delivered; nothing more is read."""
 
-    async def scenario() -> list[int]:
+    async def scenario() -> tuple[list[int], int]:
         stop = asyncio.Event()
-        source = Scripted(*(make_frame(k) for k in range(5)), at_read=lambda count: stop.set() if count == 2 else None)
-        return await indices(source, stop, [])
+        source = ScriptedSource(range(10), stop=stop, stop_at=2)
+        indices, _ = await collected(source, stop=stop)
+        return indices, source.decoded
 
-    assert run(scenario()) == [0, 1]
+    assert run(scenario()) == ([0, 1, 2], 3)
 
 
-def test_source_without_a_single_frame_is_a_failure(run: Run) -> None:
-    """Never an empty success, except when the stop came first."""
+def test_stop_before_the_first_frame_is_no_error(run: Run) -> None:
+    """A stop is not the file's fault."""
 
-    async def scenario(*, stopped: bool) -> list[int]:
+    async def scenario() -> tuple[list[int], list[str]]:
         stop = asyncio.Event()
-        if stopped:
-            stop.set()
-        return await indices(Scripted(FrameError("bad")), stop, [])
+        stop.set()
+        return await collected(ScriptedSource([0]), stop=stop)
 
-    with pytest.raises(InputError, match=r"clip\.mp4 holds no frame that can be decoded"):
-        run(scenario(stopped=False))
-    assert run(scenario(stopped=True)) == []
+    assert run(scenario()) == ([], [])
+
+
+@pytest.mark.parametrize("script", [[], [None, None]])
+def test_source_without_a_single_frame_is_an_error(run: Run, script: list[int | None]) -> None:
+    """Never an empty success."""
+    with pytest.raises(InputError, match=r"clip\.mp4 holds no frame"):
+        run(collected(ScriptedSource(script)))

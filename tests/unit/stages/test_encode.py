@@ -1,4 +1,4 @@
-"""The encode stage: every sink takes every frame, and is completed at the end only."""
+"""The encode stage: one lane call a frame, sinks in order, closed once and only when everything is through."""
 
 from __future__ import annotations
 
@@ -18,53 +18,58 @@ if TYPE_CHECKING:
     Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
-class Sink:
-    """Notes what happens to it; refuses one frame if told so."""
+class LoggingSink:
+    """Writes what happens to it into a shared log."""
 
-    def __init__(self, log: list[str], name: str, refuse: int | None = None) -> None:
-        self._log, self._name, self._refuse = log, name, refuse
+    def __init__(self, name: str, log: list[str], *, fails_at: int = -1) -> None:
+        self._name = name
+        self._log = log
+        self._fails_at = fails_at
 
     def write(self, tracks: Tracks) -> None:
-        """Take a frame."""
-        if tracks.frame.index == self._refuse:
-            raise SinkError(f"{self._name} is full")
+        """Log the frame, or fail."""
+        if tracks.frame.index == self._fails_at:
+            raise SinkError("disk on fire")
         self._log.append(f"{self._name}{tracks.frame.index}")
 
     def close(self) -> None:
-        """Complete."""
+        """Log it."""
         self._log.append(f"{self._name} closed")
 
 
-async def call(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Run a function where it is."""
-    return function(*arguments)
-
-
-async def frames(count: int) -> AsyncIterator[Tracks]:
-    """Yield empty results."""
+async def inbox(count: int) -> AsyncIterator[Tracks]:
+    """Give so many results."""
     for index in range(count):
         yield make_tracks(index)
 
 
-def test_sinks_take_every_frame_in_order_and_are_closed_at_the_end(run: Run) -> None:
-    """Frame by frame through all sinks; the close is the flush."""
+async def encoded(sinks: list[LoggingSink], log: list[str], count: int) -> list[int]:
+    """Run the stage; every lane call is logged."""
+
+    async def call(function: Callable[..., Any], *args: object) -> Any:
+        log.append("call")
+        return function(*args)
+
+    return [index async for index in encode(inbox(count), call, sinks)]
+
+
+def test_all_sinks_take_a_frame_in_one_lane_call(run: Run) -> None:
+    """Order of the sinks within a frame, order of the frames, one close at the end."""
     log: list[str] = []
-
-    async def scenario() -> list[int]:
-        return [index async for index in encode(frames(2), call, [Sink(log, "a"), Sink(log, "b")])]
-
-    assert run(scenario()) == [0, 1]
-    assert log == ["a0", "b0", "a1", "b1", "a closed", "b closed"]
+    assert run(encoded([LoggingSink("a", log), LoggingSink("b", log)], log, 2)) == [0, 1]
+    assert log == ["call", "a0", "b0", "call", "a1", "b1", "call", "a closed", "b closed"]
 
 
-def test_refusal_ends_the_stage_and_completes_nothing(run: Run) -> None:
-    """A failing sink is an error; no file is passed off as complete."""
+def test_sinks_are_closed_also_when_nothing_came(run: Run) -> None:
+    """Zero frames end as any other stream."""
     log: list[str] = []
+    assert run(encoded([LoggingSink("a", log)], log, 0)) == []
+    assert log == ["call", "a closed"]
 
-    async def scenario() -> None:
-        async for _ in encode(frames(3), call, [Sink(log, "a"), Sink(log, "b", refuse=1)]):
-            pass
 
-    with pytest.raises(SinkError, match="b is full"):
-        run(scenario())
-    assert log == ["a0", "b0", "a1"]
+def test_failing_sink_closes_nothing(run: Run) -> None:
+    """An incomplete result must not look complete: whoever opened the sinks aborts them."""
+    log: list[str] = []
+    with pytest.raises(SinkError):
+        run(encoded([LoggingSink("a", log), LoggingSink("b", log, fails_at=1)], log, 3))
+    assert log == ["call", "a0", "b0", "call", "a1"]

@@ -1,0 +1,61 @@
+"""Which encoder is taken: hardware only where it is and works, software else, a named one or none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tilewatch.errors import ConfigError
+from tilewatch.video import probe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder that stands in for /dev, with nothing remembered of earlier probes."""
+    monkeypatch.setattr(probe, "DEV", tmp_path)
+    probe.pick_encoder.cache_clear()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("present", "working", "expected", "tried"),
+    [
+        ([], {"h264_nvenc"}, "libx264", []),
+        (["nvidia0"], {"h264_nvenc"}, "h264_nvenc", ["h264_nvenc"]),
+        (["nvidia0"], set(), "libx264", ["h264_nvenc"]),
+        (["nvidiactl"], {"h264_nvenc"}, "libx264", []),
+        (["nvidia0", "video11"], {"h264_v4l2m2m"}, "h264_v4l2m2m", ["h264_nvenc", "h264_v4l2m2m"]),
+    ],
+)
+def test_auto_takes_the_first_hardware_that_works_else_software(
+    devices: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    present: list[str],
+    working: set[str],
+    expected: str,
+    tried: list[str],
+) -> None:
+    """What has no device is not even tried; what is found out is remembered."""
+    trials: list[str] = []
+
+    def trial(codec: str) -> str:
+        trials.append(codec)
+        return "" if codec in working else "no"
+
+    monkeypatch.setattr(probe, "trial_apart", trial)
+    for name in present:
+        (devices / name).touch()
+    assert [probe.pick_encoder("auto") for _ in range(3)] == [expected] * 3
+    assert trials == tried
+
+
+def test_named_encoder_that_fails_is_an_error(devices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never a silent fall-back."""
+    monkeypatch.setattr(probe, "trial_apart", lambda _: "Operation not permitted")
+    with pytest.raises(ConfigError, match=r"VIDEO_CODEC=h264_nvenc does not work here \(Operation not permitted\)"):
+        probe.pick_encoder("h264_nvenc")
+    assert list(devices.iterdir()) == []
