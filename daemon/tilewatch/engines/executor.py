@@ -99,7 +99,7 @@ class Executor:
 
     @property
     def appetite(self) -> int:
-        """Tiles one stream should have under way: what is in flight, and as much again waiting behind it."""
+        """Tiles that keep the engine busy: what is in flight, and as much again waiting behind it."""
         feeding = self._engine.feeding
         return 2 * feeding.batch * feeding.in_flight
 

@@ -17,7 +17,7 @@ class Device(Protocol):
 
     @property
     def appetite(self) -> int:
-        """Tiles that keep the device busy: what one stream should have under way."""
+        """Tiles that keep the device busy: what should be under way behind the frame that is waited for."""
 
     def submit(self, batch: TileBatch) -> asyncio.Future[RawHeads]:
         """Queue the tiles of a frame; the future answers with their heads."""
@@ -31,7 +31,7 @@ async def infer(inbox: AsyncIterator[TileBatch], device: Device) -> AsyncGenerat
         async for batch in inbox:
             under_way.append((len(batch.tiles), device.submit(batch)))
             tiles += len(batch.tiles)
-            while under_way and tiles >= device.appetite:
+            while tiles - under_way[0][0] >= device.appetite:  # enough behind the oldest to keep the device busy
                 count, answer = under_way.popleft()
                 yield await answer
                 tiles -= count

@@ -45,7 +45,7 @@ async def settle() -> None:
 
 
 def test_as_many_tiles_are_under_way_as_the_device_likes_and_no_more(run: Run) -> None:
-    """Batches of three tiles for an appetite of eight: three batches, then wait for the oldest."""
+    """Batches of three tiles for an appetite of eight: three more behind the oldest, then wait for that one."""
 
     async def scenario() -> list[list[int]]:
         device, seen = Device(), []
@@ -62,7 +62,7 @@ def test_as_many_tiles_are_under_way_as_the_device_likes_and_no_more(run: Run) -
         seen.append([number for number, future in device.asked if future.cancelled()])
         return seen
 
-    assert run(scenario()) == [[0, 1, 2], [2]]
+    assert run(scenario()) == [[0, 1, 2, 3], [2, 3]]
 
 
 def test_answers_come_in_the_order_of_the_frames_and_all_of_them(run: Run) -> None:
