@@ -3,7 +3,7 @@
  * Plain C when Cython's module includes it, CUDA when NVRTC or nvcc does: integer arithmetic only, so that every
  * processor gives the same bytes. A tile is a rectangle of a frame laid into the top left of a square input:
  *
- *   fitted == the rectangle's size: luma is copied, each chroma sample serves its 2x2 block of the frame (index x >> 1);
+ *   fitted == the rectangle's size: luma is copied, each chroma sample serves its 2x2 block (frame index x >> 1);
  *   otherwise: bilinear with half-pixel centres (as OpenCV's INTER_LINEAR), luma and chroma each at its own resolution,
  *   chroma sited at the centre of its block. Samples are clamped to the frame and not to the rectangle: the result is
  *   that of resizing the whole frame and cutting afterwards, and neighbouring tiles agree on their common area.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,6 +119,16 @@ def test_variable_frame_rate_keeps_every_time(tmp_path: Path) -> None:
     assert [round(frame.seconds * 1000) for frame in frames] == times
 
 
+def test_pictures_before_the_edit_list_are_not_shown(tmp_path: Path) -> None:
+    """An MP4 whose edit list begins at its fourth picture: that one is the first, at time 0."""
+    path = _begun_later(make_clip(tmp_path / "clip.mp4", Clip(options={"bf": "0"})), pictures=3)
+    info, frames, source = decoded(path)
+    assert numbers(frames) == list(range(3, 12))
+    assert frames[0].pts == info.start_pts == 0
+    assert info.frame_count == 9
+    assert (source.truncated, source.damaged) == (False, 0)
+
+
 def test_file_cut_short_with_its_index_gives_what_it_holds_and_says_so(tmp_path: Path) -> None:
     """A copy that was broken off: the frames that are there, `truncated`, and a reason."""
     path = make_clip(tmp_path / "clip.mp4", Clip(frames=60, options={"movflags": "faststart"}))
@@ -188,6 +199,35 @@ def test_what_is_no_video_is_refused_with_a_reason(tmp_path: Path, name: str, co
     assert str(tmp_path / name) in str(caught.value)
 
 
+def test_video_without_a_decodable_picture_is_refused(tmp_path: Path) -> None:
+    """The index is whole, the pictures are noise: a reason, never an empty success."""
+    path = make_clip(tmp_path / "clip.mp4")
+    data = path.read_bytes()
+    start, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    path.write_bytes(data[:start] + b"\xff" * (end - start) + data[end:])
+    with pytest.raises(InputError, match="no frame that can be decoded"):
+        decoded(path)
+
+
+def test_container_cut_within_its_index_is_refused(tmp_path: Path) -> None:
+    """A recording that was never finished has no moov; the remedy is said."""
+    data = make_clip(tmp_path / "clip.mp4").read_bytes()
+    with pytest.raises(InputError, match=r"no usable index \(moov\)"):
+        decoded(_write(tmp_path / "cut.mp4", data[: data.index(b"moov") - 4]))
+
+
+def test_tags_that_are_no_utf8_do_not_matter(tmp_path: Path) -> None:
+    """Old cameras write their own code page into AVI files."""
+    path = tmp_path / "clip.avi"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "TITLE"
+        stream = container.add_stream("mpeg4", rate=10)
+        container.mux(stream.encode(av.VideoFrame(640, 480, "yuv420p")))
+        container.mux(stream.encode(None))
+    path.write_bytes(path.read_bytes().replace(b"TITLE", b"\xff\xfe\xe9\xe8\xfc"))
+    assert len(decoded(path)[1]) == 1
+
+
 def test_sound_without_pictures_is_refused(tmp_path: Path) -> None:
     """A video file needs a video."""
     path = tmp_path / "sound.m4a"
@@ -204,7 +244,7 @@ def test_sound_without_pictures_is_refused(tmp_path: Path) -> None:
 def test_name_with_a_protocol_or_a_pattern_is_only_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """'concat:a|b.mp4' and '%03d.mp4' are files of that name."""
     monkeypatch.chdir(tmp_path)
-    for name in ("concat:a|b.mp4", "%03d.mp4", "http:x.mp4"):
+    for name in ("concat:a|b.mp4", "%03d.mp4", "http:x.mp4", "two\nlines.mp4", os.fsdecode(b"\xff\xfe.mp4")):
         make_clip(tmp_path / "plain.mp4").rename(tmp_path / name)
         assert len(decoded(Path(name))[1]) == 12
 
@@ -219,3 +259,16 @@ def _faststart(path: Path) -> None:
                 packet.stream = copied
                 target.mux(packet)
     moved.replace(path)
+
+
+def _begun_later(path: Path, *, pictures: int) -> Path:
+    """Copy an MP4 with its times moved below 0, which its writer turns into an edit list."""
+    moved = path.with_suffix(".edited.mp4")
+    with av.open(str(path)) as source, av.open(str(moved), "w") as target:
+        copied = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None and packet.pts is not None:
+                shift = pictures * round(1 / (10 * packet.time_base))
+                packet.stream, packet.pts, packet.dts = copied, packet.pts - shift, packet.dts - shift
+                target.mux(packet)
+    return moved

@@ -41,6 +41,10 @@ class Clip:
     """The tone is stream 0."""
     audio_seconds: float | None = None
     """Length of the tone; None: as long as the pictures."""
+    audio_gap: tuple[float, float] = (0.0, 0.0)
+    """Seconds from which to which no sound is stored."""
+    clock_seconds: int = 0
+    """What the recorder's clock showed at time 0: added to all times of the file."""
     pts: Sequence[int] | None = None
     """Times of the frames in `time_base`; None: evenly spaced."""
     time_base: Fraction | None = None
@@ -59,7 +63,8 @@ class Clip:
 def make_clip(path: Path, clip: Clip | None = None) -> Path:
     """Write a clip; its container follows from the name. Returns the path."""
     clip = clip or Clip()
-    with av.open(str(path), "w") as container:
+    clock = {"output_ts_offset": str(clip.clock_seconds)} if clip.clock_seconds else {}
+    with av.open(str(path), "w", container_options=clock) as container:
         tone = _add_tone(container, clip) if clip.audio and clip.audio_first else None
         video = _add_video(container, clip)
         if clip.audio and not clip.audio_first:
@@ -156,6 +161,8 @@ def _add_tone(container: OutputContainer, clip: Clip) -> av.AudioStream:
 def _write_tone(container: OutputContainer, stream: av.AudioStream, clip: Clip) -> None:
     seconds = float(clip.frames / clip.fps) if clip.audio_seconds is None else clip.audio_seconds
     for start in range(0, int(seconds * SAMPLE_RATE), 1024):
+        if clip.audio_gap[0] <= start / SAMPLE_RATE < clip.audio_gap[1]:
+            continue
         count = min(1024, int(seconds * SAMPLE_RATE) - start)
         wave = np.sin(np.arange(start, start + count) * (2 * np.pi * 440 / SAMPLE_RATE)) * 8000
         frame = av.AudioFrame.from_ndarray(wave.astype(np.int16)[None], format="s16", layout="mono")

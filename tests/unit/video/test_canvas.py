@@ -46,7 +46,7 @@ def test_strided_chroma_is_copied() -> None:
     [(False, 16, 90), (True, 0, round((90 - 16) * 255 / 219))],
     ids=["limited", "full"],
 )
-def test_other_look_is_centred_on_black_with_its_numbers_converted(full_range: bool, black: int, grey: int) -> None:  # noqa: FBT001
+def test_other_look_is_centred_on_black_with_its_numbers_converted(full_range: bool, black: int, grey: int) -> None:
     """A tall picture in a wide one: black at both sides, its own shape kept, grey the same grey."""
     frame = make_frame(width=60, height=120)
     canvas = Canvas(Look.of(frame))

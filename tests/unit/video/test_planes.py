@@ -33,7 +33,7 @@ def test_turn_stands_a_plane_upright(turn: Turn, degrees: int, expected: list[li
     ("pixel_format", "full_range"), [("yuv420p", False), ("yuvj420p", True), ("rgb24", False), ("gray", False)]
 )
 def test_range_follows_the_pixel_format_where_it_is_not_tagged(pixel_format: str, *, full_range: bool) -> None:
-    """yuvj is full range; RGB becomes limited range."""
+    """The JPEG formats (yuvj) are full range; RGB becomes limited range."""
     assert is_full_range(av.VideoFrame(64, 48, pixel_format)) is full_range
 
 
@@ -55,7 +55,7 @@ def test_every_format_becomes_read_only_planes_of_420(pixel_format: str) -> None
     picture = picture_of(frame, Turn())
     assert picture.y.shape == (47, 63)
     assert picture.u.shape == picture.v.shape == (24, 32)
-    assert not (picture.y.flags.writeable or picture.u.flags.writeable or picture.v.flags.writeable)
+    assert not any(plane.flags.writeable for plane in (picture.y, picture.u, picture.v))
 
 
 def test_white_of_rgb_is_white_of_limited_range() -> None:

@@ -10,15 +10,17 @@ from tilewatch.errors import ConfigError
 from tilewatch.video import probe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
 @pytest.fixture
-def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder that stands in for /dev, with nothing remembered of earlier probes."""
+def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give a folder that stands in for /dev, with nothing remembered of earlier probes."""
     monkeypatch.setattr(probe, "DEV", tmp_path)
     probe.pick_encoder.cache_clear()
-    return tmp_path
+    yield tmp_path
+    probe.pick_encoder.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -53,9 +55,9 @@ def test_auto_takes_the_first_hardware_that_works_else_software(
     assert trials == tried
 
 
-def test_named_encoder_that_fails_is_an_error(devices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("devices")
+def test_named_encoder_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Never a silent fall-back."""
     monkeypatch.setattr(probe, "trial_apart", lambda _: "Operation not permitted")
     with pytest.raises(ConfigError, match=r"VIDEO_CODEC=h264_nvenc does not work here \(Operation not permitted\)"):
         probe.pick_encoder("h264_nvenc")
-    assert list(devices.iterdir()) == []
