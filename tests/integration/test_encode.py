@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -280,6 +281,18 @@ def test_complete_file_stays_whatever_is_called_afterwards(tmp_path: Path) -> No
     writer.close()
     writer.abort()
     assert len(read_back(path)) == 1
+
+
+def test_times_below_zero_are_moved_up(tmp_path: Path) -> None:
+    """MP4 would not show what lies before 0."""
+    info = make_info(path=make_clip(tmp_path / "source.mp4", Clip(frames=1)))
+    writer = VideoWriter(tmp_path / "out.mp4", info, codec="libx264", quality=20, preset="ultrafast")
+    for index in range(4):
+        frame = replace(make_frame(index), pts=index - 3)
+        writer.canvas(frame)
+        writer.write(frame)
+    writer.close()
+    assert [seconds_of(frame) for frame in read_back(tmp_path / "out.mp4")] == [Fraction(n, 10) for n in range(4)]
 
 
 def test_file_with_fewer_frames_than_written_is_an_error(tmp_path: Path) -> None:

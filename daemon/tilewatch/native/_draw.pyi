@@ -21,12 +21,16 @@ def label(
     colours: NDArray[uint8],
     alpha: int,
     atlas: NDArray[uint8],
+    boxes: NDArray[int32],
     first: NDArray[int32],
     glyphs: NDArray[int32],
     places: NDArray[int32],
     inks: NDArray[uint8],
 ) -> None:
-    """Draw N plates, each with its text: glyphs `first[i]` to `first[i + 1]` of `atlas` (G, h, w) at their places."""
+    """Draw N plates, each with its text: glyphs `first[i]` to `first[i + 1]` at their places.
+
+    Of each mask of `atlas` (G, h, w) only its box (G, 4) is drawn.
+    """
 
 def stroke(
     y: NDArray[uint8],

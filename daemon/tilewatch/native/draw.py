@@ -46,6 +46,8 @@ class Text(NamedTuple):
 
     atlas: U8
     """(G, h, w) uint8 coverage."""
+    boxes: I32
+    """(G, 4) int32 x0 y0 x1 y1: the part of each mask that is drawn; `ink_boxes` finds it."""
     first: I32
     """(N + 1,) int32: text i has the glyphs `first[i]` to `first[i + 1]`."""
     glyphs: I32
@@ -60,8 +62,26 @@ class Text(NamedTuple):
         known = len(self.first) == count + 1 and self.inks.shape == (count, 3)
         spans = known and self.first[0] >= 0 and (np.diff(self.first) >= 0).all() and self.first[-1] <= len(self.glyphs)
         inside = not len(self.glyphs) or (self.glyphs.min() >= 0 and self.glyphs.max() < len(self.atlas))
-        if not spans or not inside or self.places.shape != (len(self.glyphs), 2):
+        if not spans or not inside or not self._boxes_fit() or self.places.shape != (len(self.glyphs), 2):
             raise ValueError(f"{len(self.first) - 1} texts of {len(self.glyphs)} glyphs do not fit {count} plates")
+
+    def _boxes_fit(self) -> bool:
+        """Whether every box lies in its mask."""
+        count, high, wide = self.atlas.shape
+        if self.boxes.shape != (count, 4):
+            return False
+        return bool((self.boxes >= 0).all() and (self.boxes <= [wide, high, wide, high]).all())
+
+
+def ink_boxes(masks: U8) -> I32:
+    """Return (G, 4) int32 x0 y0 x1 y1 of what is not empty in masks (G, h, w); four zeros for an empty one."""
+    sides = []
+    for inked in (np.any(masks, axis=1), np.any(masks, axis=2)):
+        seen = np.any(inked, axis=1)
+        end = inked.shape[1] - np.argmax(inked[:, ::-1], axis=1)
+        sides.append((np.where(seen, np.argmax(inked, axis=1), 0), np.where(seen, end, 0)))
+    (x0, x1), (y0, y1) = sides
+    return np.stack([x0, y0, x1, y1], axis=1).astype(np.int32)
 
 
 def label(planes: Planes, plates: NDArray[np.number], colours: U8, text: Text, *, alpha: int = 255) -> None:
@@ -69,7 +89,7 @@ def label(planes: Planes, plates: NDArray[np.number], colours: U8, text: Text, *
     _check(planes, len(plates), colours)
     text.check(len(plates))
     core = _core()
-    core.label(*planes, _whole(plates), colours, alpha, text.atlas, text.first, text.glyphs, text.places, text.inks)
+    core.label(*planes, _whole(plates), colours, alpha, *text)
 
 
 def stroke(planes: Planes, segments: F32, colours: U8, *, radius: float) -> None:
@@ -85,6 +105,8 @@ def _check(planes: Planes, count: int, colours: U8) -> None:
     (height, width), half = planes[0].shape, planes[1].shape
     if half != ((height + 1) // 2, (width + 1) // 2) or planes[2].shape != half:
         raise ValueError(f"chroma {half} and {planes[2].shape} do not fit luma {planes[0].shape}")
+    if any(plane.strides[1] != 1 for plane in planes if plane.shape[1] > 1):
+        raise ValueError("the rows of a plane are not contiguous: draw on a copy")
     if colours.shape != (count, 3):
         raise ValueError(f"colours {colours.shape} do not fit {count} shapes: they must be ({count}, 3)")
 

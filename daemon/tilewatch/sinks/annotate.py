@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ LINES_A_FRAME = 48
 SMALLEST_FONT = 11
 LINES_A_BOX = 360
 """Pixels of the shorter side for one pixel of line width."""
+STEPS_A_FRAME = 180
+"""Steps of a trail that would cross the shorter side of a picture: a smaller movement adds no point to it."""
 PLATE_ALPHA = 235
 """Opacity of what is behind a label, of 255."""
 
@@ -93,7 +96,11 @@ class Annotator:
 
 
 class Trails:
-    """The last seconds of every track's foot point; a track not seen for that long is forgotten."""
+    """The last seconds of every track's foot point; a track not seen for that long is forgotten.
+
+    The newest point is where the object is now; it stays as a corner of the path only once the object has moved on by
+    a step, so that one at rest costs one segment a frame and not one for every frame of the trail.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -101,10 +108,13 @@ class Trails:
 
     def extend(self, tracks: Tracks) -> tuple[F32, list[int]]:
         """Take a frame's tracks and return (N, 4) float32 segments with the track of each."""
-        now = tracks.frame.seconds
+        now, step = tracks.frame.seconds, _shorter_side(tracks.frame) / STEPS_A_FRAME
         feet = np.stack([(tracks.xyxy[:, 0] + tracks.xyxy[:, 2]) / 2, tracks.xyxy[:, 3]], axis=1).tolist()
         for identity, (x, y) in zip(tracks.track_id.tolist(), feet, strict=True):
-            self._points.setdefault(identity, deque()).append((now, x, y))
+            points = self._points.setdefault(identity, deque())
+            if len(points) > 1 and math.dist((x, y), points[-2][1:]) < step:
+                points.pop()
+            points.append((now, x, y))
         for identity, points in list(self._points.items()):
             while points and now - points[0][0] > self._seconds:
                 points.popleft()
@@ -132,7 +142,7 @@ def _text(atlas: GlyphAtlas, lines: list[list[Run]], corners: NDArray[np.int64],
     lefts = np.concatenate([run.lefts for run in runs]) + np.repeat(starts, lengths)
     places = np.stack([lefts, np.repeat(corners[line_of, 1], lengths)], axis=1).astype(np.int32)
     first = np.concatenate([[0], np.cumsum(np.bincount(line_of, lengths, len(lines)))]).astype(np.int32)
-    return Text(atlas.masks, first, np.concatenate([run.glyphs for run in runs]), places, inks)
+    return Text(atlas.masks, atlas.boxes, first, np.concatenate([run.glyphs for run in runs]), places, inks)
 
 
 def _plates(xyxy: F32, widths: np.ndarray, height: int, frame: Frame) -> np.ndarray:

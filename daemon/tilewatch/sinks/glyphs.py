@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from tilewatch.native.draw import ink_boxes
+
 if TYPE_CHECKING:
     from tilewatch.records import I32, U8
 
@@ -44,6 +46,8 @@ class GlyphAtlas:
         self._index: dict[str, int] = {}
         self.masks: U8 = np.zeros((0, self.height, 1), np.uint8)
         """(G, height, width) uint8 coverage."""
+        self.boxes: I32 = ink_boxes(self.masks)
+        """(G, 4) int32 x0 y0 x1 y1 of the ink in each mask."""
         self._add(FIRST)
         self.run = lru_cache(maxsize=RUNS_KEPT)(self._run)
 
@@ -73,12 +77,14 @@ class GlyphAtlas:
         for cell, mask in zip(cells[len(self.masks) :], made, strict=True):
             cell[:, : mask.shape[1]] = mask
         self.masks = cells
+        self.boxes = ink_boxes(cells)
 
     def _known(self, character: str) -> str:
         """Return a character the font has: itself, or its letter without accents, or what shows as a box."""
         if bytes(self._font.getmask(character)) != self._box:
             return character
-        return unicodedata.normalize("NFKD", character)[0]
+        letter, *marks = list(unicodedata.normalize("NFKD", character))
+        return letter if all(map(unicodedata.combining, marks)) else character
 
     def _render(self, character: str) -> U8:
         """Return (height, width) uint8 the character's ink from the left edge on."""

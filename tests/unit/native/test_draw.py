@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tilewatch.native import draw
 from tilewatch.native.draw import Text
+from tilewatch.native.reference import draw as reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,14 @@ def text(atlas: U8, places: NDArray[np.int32]) -> Text:
     """Return one glyph of an atlas a text."""
     count = len(places)
     glyphs = np.arange(count, dtype=np.int32) % len(atlas)
-    return Text(atlas, np.arange(count + 1, dtype=np.int32), glyphs, np.ascontiguousarray(places), colours(count) + 9)
+    return Text(
+        atlas,
+        draw.ink_boxes(atlas),
+        np.arange(count + 1, dtype=np.int32),
+        glyphs,
+        np.ascontiguousarray(places),
+        colours(count) + 9,
+    )
 
 
 def test_later_label_covers_an_earlier_one_text_and_all() -> None:
@@ -47,6 +55,7 @@ def test_later_label_covers_an_earlier_one_text_and_all() -> None:
     rects = np.array([[0, 0, 12, 10], [4, 0, 16, 10]])
     whole = Text(
         np.full((1, 10, 12), 255, np.uint8),
+        np.array([[0, 0, 12, 10]], np.int32),
         np.array([0, 1, 1], np.int32),
         np.zeros(1, np.int32),
         np.zeros((1, 2), np.int32),
@@ -121,10 +130,29 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         lambda: draw.label(planes, rects, colours(3), glyph._replace(glyphs=np.array([0, 1, 0], np.int32))),
         lambda: draw.label(planes, rects, colours(3), glyph._replace(first=np.array([0, 1, 2, 9], np.int32))),
         lambda: draw.label(planes, rects, colours(3), glyph._replace(inks=colours(2))),
+        lambda: draw.label(planes, rects, colours(3), glyph._replace(boxes=np.array([[0, 0, 4, 3]], np.int32))),
+        lambda: draw.label(planes, rects, colours(3), glyph._replace(boxes=np.zeros((2, 4), np.int32))),
     ]
     for attempt in attempts:
         with pytest.raises(ValueError, match="fit"):
             attempt()
+
+
+@pytest.mark.parametrize("view", [np.s_[:, ::2], np.s_[:, 9::-1]])
+def test_plane_whose_rows_are_not_contiguous_is_refused(view: tuple[slice, slice]) -> None:
+    """A row is drawn on as one run of bytes: in a mirrored or thinned view that would be somebody else's."""
+    whole = np.full((10, 20), 7, np.uint8)
+    with pytest.raises(ValueError, match="not contiguous"):
+        draw.fill((whole[view], *blank(10, 10)[1:]), np.array([[0, 0, 9, 9]]), colours(1))
+    assert (whole == 7).all()
+
+
+def test_ink_boxes_enclose_exactly_what_is_not_empty() -> None:
+    """Only that part of a glyph's cell is drawn."""
+    masks = np.zeros((3, 6, 8), np.uint8)
+    masks[0, 1:4, 2:7] = 1
+    masks[2, 5, 0] = 255
+    assert draw.ink_boxes(masks).tolist() == [[2, 1, 7, 4], [0, 0, 0, 0], [0, 5, 1, 6]]
 
 
 coordinate = st.integers(-12, 50)
@@ -145,21 +173,38 @@ def test_compiled_equals_twin(
     """Rectangles and text to the byte, lines to within one, at odd sizes and beyond every edge."""
     table = np.array(rows, np.int64).reshape(-1, 4)
     atlas = np.random.default_rng(seed).integers(0, 256, (3, 7, 5), np.uint8)
+    atlas[0, :2] = atlas[1, :, 3:] = atlas[2] = 0
     found = []
     for compiled in (True, False):
-        draw.COMPILED = compiled
         planes = blank(height, width, 3)
-        draw.fill(planes, table, colours(len(table)), alpha=alpha)
-        draw.label(planes, table[:, [2, 3, 0, 1]], colours(len(table)), text(atlas, table[:, :2].astype(np.int32)))
-        exact = [plane.copy() for plane in planes]
-        draw.stroke(planes, table.astype(np.float32) + np.float32(0.3), colours(len(table)), radius=radius)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(draw, "COMPILED", compiled)
+            draw.fill(planes, table, colours(len(table)), alpha=alpha)
+            draw.label(planes, table[:, [2, 3, 0, 1]], colours(len(table)), text(atlas, table[:, :2].astype(np.int32)))
+            exact = [plane.copy() for plane in planes]
+            draw.stroke(planes, table.astype(np.float32) + np.float32(0.3), colours(len(table)), radius=radius)
         found.append((exact, planes))
-    draw.COMPILED = True
     assert all(np.array_equal(a, b) for a, b in zip(found[0][0], found[1][0], strict=True))
     assert all(
         np.abs(a.astype(int) - b).max(initial=0) <= 1 + len(table)
         for a, b in zip(found[0][1], found[1][1], strict=True)
     )
+
+
+@given(
+    start=st.tuples(st.floats(-200, 250, width=32), st.floats(-200, 250, width=32)),
+    move=st.tuples(st.floats(-1e5, 1e5, width=32), st.sampled_from([0.0, 1e-30, 0.01, 7.0, -90.0, 1e5])),
+    radius=st.floats(0.5, 6),
+)
+def test_long_line_is_the_twins_at_any_slope(
+    start: tuple[float, float], move: tuple[float, float], radius: float
+) -> None:
+    """The kernel looks only where a line can be in each row; nothing of it is lost by that."""
+    segment = np.array([[*start, start[0] + move[0], start[1] + move[1]]], np.float32)
+    ours, twins = blank(37, 41), blank(37, 41)
+    draw.stroke(ours, segment, colours(1), radius=radius)
+    reference.stroke(*twins, segment, radius, colours(1))
+    assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(ours, twins, strict=True))
 
 
 def test_compiled_core_is_really_loaded() -> None:

@@ -69,6 +69,14 @@ def test_every_luma_pixel_is_copied_to_its_place() -> None:
     assert np.array_equal(tile[..., 1], y[3:35, 7:39])
 
 
+VIEWS = {
+    "rows padded": lambda rng, h, w, pad: rng.integers(0, 256, (h, w + pad), np.uint8)[:, :w],
+    "mirrored": lambda rng, h, w, pad: rng.integers(0, 256, (h, w + pad), np.uint8)[::-1, :w][:, ::-1],
+    "transposed": lambda rng, h, w, pad: rng.integers(0, 256, (w, h + pad), np.uint8)[:, :h].T,
+    "every second": lambda rng, h, w, pad: rng.integers(0, 256, (h, w + pad, 2), np.uint8)[:, :w, 1],
+}
+"""Ways in which a plane may lie in memory."""
+
 planes_shape = st.tuples(st.integers(1, 70), st.integers(1, 70))
 
 
@@ -78,6 +86,7 @@ planes_shape = st.tuples(st.integers(1, 70), st.integers(1, 70))
     data=st.data(),
     matrix=st.sampled_from(list(LUMA_WEIGHTS)),
     full_range=st.booleans(),
+    view=st.sampled_from(list(VIEWS)),
     nv12=st.booleans(),
     padding=st.integers(0, 17),
 )
@@ -87,19 +96,20 @@ def test_compiled_is_within_one_of_the_exact_value(
     data: st.DataObject,
     matrix: Matrix,
     full_range: bool,
+    view: str,
     nv12: bool,
     padding: int,
 ) -> None:
-    """Odd sizes, padded rows, NV12, read-only planes, any scale: within 1; pixel by pixel: the same bytes."""
+    """Odd sizes, any strides, NV12, read-only planes, any scale: within 1; pixel by pixel: the same bytes."""
     rng = np.random.default_rng(seed)
     height, width = shape
     half = (height + 1) // 2, (width + 1) // 2
-    y = rng.integers(0, 256, (height, width + padding), np.uint8)[:, :width]
+    y = VIEWS[view](rng, height, width, padding)
     if nv12:
         both = rng.integers(0, 256, (half[0], half[1] + padding, 2), np.uint8)[:, : half[1]]
         u, v = both[..., 0], both[..., 1]
     else:
-        u, v = (rng.integers(0, 256, (half[0], half[1] + padding), np.uint8)[:, : half[1]] for _ in range(2))
+        u, v = (VIEWS[view](rng, *half, padding) for _ in range(2))
     for plane in (y, u, v):
         plane.flags.writeable = False
     x0, y0 = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))

@@ -73,6 +73,18 @@ def test_trail_follows_the_object_and_is_forgotten() -> None:
     assert not trails._points  # noqa: SLF001
 
 
+def test_trail_of_an_object_at_rest_does_not_grow() -> None:
+    """Boxes tremble by a pixel; the path gains a corner only with a real step."""
+    trails = Trails(60.0)
+    lefts = [50 + index % 2 for index in range(200)] + [55 + 5 * index for index in range(10)]
+    counts = [
+        len(trails.extend(make_tracks(index, [(1, 0, 0.5, left, 0, left + 20, 90)]))[0])
+        for index, left in enumerate(lefts)
+    ]
+    assert counts[1:200] == [1] * 199
+    assert counts[200:] == list(range(2, 12))
+
+
 def test_every_character_has_a_glyph() -> None:
     """Latin letters beyond ASCII and scripts the font lacks are laid out, never an exception."""
     atlas = GlyphAtlas(20)
@@ -96,6 +108,7 @@ def test_neighbouring_tracks_have_colours_that_differ_and_text_that_reads() -> N
 def test_accented_letters_are_shown_without_their_accents_rather_than_as_boxes() -> None:
     """The font lacks them: "é" reads as "e"; a letter of another script is a box."""
     atlas = GlyphAtlas(20)
-    plain, accented, box, other = (atlas.run(text).glyphs[0] for text in ("e", "é", "飛", "機"))
+    plain, accented, box, other, half = (atlas.run(text).glyphs[0] for text in ("e", "é", "飛", "機", "½"))
     assert np.array_equal(atlas.masks[plain], atlas.masks[accented])
     assert np.array_equal(atlas.masks[box], atlas.masks[other])
+    assert np.array_equal(atlas.masks[box], atlas.masks[half])

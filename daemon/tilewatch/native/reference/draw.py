@@ -31,13 +31,25 @@ def fill(y: U8, u: U8, v: U8, rects: I32, colours: U8, alpha: int) -> None:
 
 
 def label(
-    y: U8, u: U8, v: U8, plates: I32, colours: U8, alpha: int, atlas: U8, first: I32, glyphs: I32, places: I32, inks: U8
+    y: U8,
+    u: U8,
+    v: U8,
+    plates: I32,
+    colours: U8,
+    alpha: int,
+    atlas: U8,
+    boxes: I32,
+    first: I32,
+    glyphs: I32,
+    places: I32,
+    inks: U8,
 ) -> None:
     """See native.draw.label."""
     for i, ink in enumerate(inks.tolist()):
         fill(y, u, v, plates[i : i + 1], colours[i : i + 1], alpha)
         for k in range(first[i], first[i + 1]):
-            _stamp((y, u, v), atlas[glyphs[k]], places[k].tolist(), ink)
+            x0, y0, x1, y1 = boxes[glyphs[k]].tolist()
+            _stamp((y, u, v), atlas[glyphs[k], y0:y1, x0:x1], (places[k] + [x0, y0]).tolist(), ink)
 
 
 def _stamp(planes: tuple[U8, U8, U8], glyph: U8, place: list[int], ink: list[int]) -> None:
