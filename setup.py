@@ -20,6 +20,7 @@ def extension(source: Path) -> Extension:
         f"tilewatch.native._{source.stem}",
         [str(source)],
         include_dirs=["ext"],
+        depends=[str(path) for path in sorted(Path("ext").glob("*.[hp]*")) if path.suffix in {".h", ".pxd"}],
         extra_compile_args=[*FLAGS, "-Wno-unused-function"],
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import os
@@ -109,6 +110,22 @@ def test_untagged_matrix_follows_the_size(tmp_path: Path, height: int, matrix: s
     """As players do: BT.709 from 720 lines on."""
     _, frames, _ = decoded(make_clip(tmp_path / "clip.mkv", Clip(frames=2, width=640, height=height, codec="mpeg4")))
     assert frames[0].matrix == matrix
+
+
+def test_frames_free_their_memory_at_once(tmp_path: Path) -> None:
+    """A picture nobody holds is gone without the garbage collector: memory is bounded by the queues alone."""
+    source = VideoSource(make_clip(tmp_path / "clip.mp4", Clip(rotation=90)), max_pixels=PIXELS)
+    gc.collect()
+    gc.disable()
+    try:
+        source.open()
+        while source.read() is not None:
+            pass
+        source.close()
+        kept = [thing for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)]
+        assert len(kept) <= 1  # the one whose display matrix was read
+    finally:
+        gc.enable()
 
 
 def test_variable_frame_rate_keeps_every_time(tmp_path: Path) -> None:

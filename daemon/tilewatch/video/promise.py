@@ -74,7 +74,12 @@ def _dropped(stream: VideoStream) -> int:
 
 
 def _duration(stream: VideoStream, frames: int | None, rate: Fraction) -> float | None:
-    """Return the video's own duration: of the stream, of its Matroska tag, or of its frames."""
+    """Return the video's own duration: of the stream, of its Matroska tag, or of its frames.
+
+    AVI tells the number of frames only; where its index is cut off, FFmpeg guesses a duration from what is left.
+    """
+    if frames and stream.container.format.name == "avi":
+        return float(frames / rate)
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import deque
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 PASSED = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "libopus", "flac", "alac"})
 """Decoders of the codecs that MP4 holds and players play."""
+HEADLESS = frozenset({"ac3", "eac3"})
+"""Those whose entry in the index is made from the packets alone."""
 AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000})
 AAC_LAYOUTS = frozenset({"mono", "stereo", "5.1"})
 AAC_FRAME = 1024
@@ -60,6 +63,8 @@ class Sound:
         for other in source.streams:
             other.discard = Discard.default if other.index == stream.index else Discard.all
         copied = stream.codec_context.name in PASSED
+        if copied and stream.codec_context.name not in HEADLESS:
+            _check_headers(stream)
         self._carrier: Carrier = Copied(stream, output, origin) if copied else Transcoded(stream, output, origin)
         self._packets = source.demux(stream)
         tick = stream.time_base or Fraction(1, DEFAULT_RATE)
@@ -176,6 +181,17 @@ class Transcoded:
         ).configure()
         graph.set_audio_frame_size(AAC_FRAME)
         return graph
+
+
+def _check_headers(stream: AudioStream) -> None:
+    """Write the index of a file with this sound alone: damaged headers would otherwise cost the real one at its end.
+
+    Raises:
+        FFmpegError: the muxer cannot make an entry of them.
+    """
+    with av.open(io.BytesIO(), "w", format="mp4", container_options={"movflags": "+empty_moov"}) as trial:
+        trial.add_stream_from_template(stream)
+        trial.start_encoding()
 
 
 def _drained(graph: Graph) -> Iterator[AudioFrame]:

@@ -14,7 +14,7 @@ from av.stream import Disposition
 from tilewatch.errors import FrameError, InputError
 from tilewatch.records import Frame, StreamInfo
 from tilewatch.video.opening import open_video
-from tilewatch.video.planes import picture_of, turn_of
+from tilewatch.video.planes import Turn, picture_of, turn_of
 from tilewatch.video.promise import Promise
 from tilewatch.video.timestamps import Timestamps
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 DEFAULT_RATE = Fraction(25)
 DECODER_THREADS = 2
 """Enough to keep ahead of inference; every further thread holds one more picture."""
+MOST_ERRORS_AT_END = 64
+"""A decoder holds fewer pictures than that (threads and reordering): one that goes on failing has nothing more."""
 
 
 class VideoSource:
@@ -53,6 +55,8 @@ class VideoSource:
         self._ready: deque[av.VideoFrame | FrameError] = deque()
         self._ended = False
         self._packets_fed = 0
+        self._turns: dict[int, Turn] = {}
+        self._errors_at_end = 0
 
     @property
     def truncated(self) -> bool:
@@ -129,6 +133,7 @@ class VideoSource:
         stream.codec_context.options = {"max_pixels": str(self._max_pixels)}
         stream.thread_type = "AUTO"
         stream.thread_count = self._threads
+        self._open_decoder(stream)
         self._time_base = stream.time_base or Fraction(1, 90000)
         self._rate = stream.average_rate or stream.guessed_rate or stream.base_rate or DEFAULT_RATE
         self._clock = Timestamps(
@@ -136,6 +141,16 @@ class VideoSource:
         )
         self._promise = Promise(stream, self._rate)
         self._packets = self._demux(stream)
+
+    def _open_decoder(self, stream: VideoStream) -> None:
+        """Open the decoder now: one that refuses the stream's headers would fail anew at every packet."""
+        try:
+            stream.codec_context.open()
+        except FFmpegError as error:
+            raise InputError(
+                f"{self.path}: the headers of its {stream.codec_context.name} video are damaged ({error.strerror}): "
+                "copy it again or convert it"
+            ) from None
 
     def _first_frame(self) -> av.VideoFrame:
         """Decode until there is a frame, and leave it in the queue."""
@@ -153,7 +168,7 @@ class VideoSource:
         return str(self._ready[0]) if self._ready else self.reason or "its video stream is empty"
 
     def _describe(self, container: InputContainer, first: av.VideoFrame) -> StreamInfo:
-        turn = turn_of(first)
+        turn = self._turn(first)
         sides = (first.height, first.width) if turn.transpose else (first.width, first.height)
         audio = next((stream for stream in container.streams.audio), None)
         return StreamInfo(
@@ -192,6 +207,8 @@ class VideoSource:
             frames, self._ended = [], True
         except FFmpegError as error:
             self._ready.append(FrameError(f"{self.path.name}: {self._where(packet)} is damaged ({error.strerror})"))
+            self._errors_at_end += packet is None
+            self._ended = self._errors_at_end >= MOST_ERRORS_AT_END
             return True
         self._ready.extend(self._sound_or_error(frame) for frame in frames)
         self._ended = self._ended or (packet is None and not frames)
@@ -220,9 +237,19 @@ class VideoSource:
             return frame
         return FrameError(f"{self.path.name}: the picture at pts {_time_of(frame)} is damaged")
 
+    def _turn(self, raw: av.VideoFrame) -> Turn:
+        """Return how to turn a picture upright.
+
+        The matrix is read once for each rotation: asking a frame for its side data ties it into a cycle with it, which
+        would keep the picture's memory until the garbage collector comes by.
+        """
+        if raw.rotation not in self._turns:
+            self._turns[raw.rotation] = turn_of(raw)
+        return self._turns[raw.rotation]
+
     def _frame(self, raw: av.VideoFrame) -> Frame:
         try:
-            picture = picture_of(raw, turn_of(raw))
+            picture = picture_of(raw, self._turn(raw))
         except FFmpegError as error:
             self.damaged += 1
             raise FrameError(
