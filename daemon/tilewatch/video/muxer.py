@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import av
-from av.error import ArgumentError, FFmpegError, InvalidDataError
+from av.error import ArgumentError, FFmpegError, InvalidDataError, PatchWelcomeError
 
 from tilewatch.errors import SinkError
 from tilewatch.video.faults import writing
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LEAST_TIMESCALE = 10_000
 """Ticks a second below which MP4 multiplies the time base."""
-UNFIT = (ArgumentError, InvalidDataError)
+UNFIT = (ArgumentError, InvalidDataError, PatchWelcomeError)
 """What the muxer says of a packet that it cannot take; a volume that fails says something else."""
 
 
@@ -74,7 +74,7 @@ class Muxer:
         with writing(self._path), self._forgiving():
             self.container.close()
         with writing(self._path), av.open(os.path.abspath(self._path)) as finished:  # noqa: PTH100 keeps links
-            held = finished.streams.video[0].frames
+            held = sum(stream.frames for stream in finished.streams.video)
         if held != frames:
             raise SinkError(f"{self._path}: holds {held} of {frames} frames: run again or name another VIDEO_CODEC")
 

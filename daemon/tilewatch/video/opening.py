@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import av
 from av.error import FFmpegError
@@ -11,9 +11,13 @@ from av.error import FFmpegError
 from tilewatch.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from av.container import InputContainer
+    from av.packet import Packet
+
+StreamT = TypeVar("StreamT", "av.VideoStream", "av.AudioStream")
 
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,live_flv,asf,ogg,mxf,nut,rm,dv,wtv,gxf,ivf,"
@@ -44,6 +48,18 @@ def open_video(path: Path, *, max_pixels: int) -> InputContainer:
     except FFmpegError as error:
         raise InputError(_refusal(path, error)) from None
     return container
+
+
+def packets_of(container: InputContainer, stream: StreamT) -> Iterator[Packet[StreamT]]:
+    """Yield a stream's packets to the end of the file, empty ones left out.
+
+    Raises:
+        FFmpegError: the container is damaged from here on.
+    """
+    try:
+        yield from (packet for packet in container.demux(stream) if packet.size)
+    except IndexError:  # PyAV at the end of a recording in which further streams turned up midway (MPEG-TS)
+        return
 
 
 def _check_file(path: Path) -> None:

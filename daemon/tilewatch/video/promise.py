@@ -38,6 +38,11 @@ class Promise:
         self.seconds: float | None = _duration(stream, self.frames, rate)
         """Duration of the stream, seconds, None where the container does not say."""
 
+    @property
+    def by_packets(self) -> bool:
+        """Whether every packet is one picture (ISO files), so that a missing picture can be told from the packets."""
+        return bool(self._indexed)
+
     def take(self, packet: av.Packet[VideoStream]) -> None:
         """Count a packet."""
         self._packets += 1

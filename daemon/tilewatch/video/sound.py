@@ -12,6 +12,7 @@ from av.error import FFmpegError
 from av.filter import Graph
 from av.stream import Discard
 
+from tilewatch.video.opening import packets_of
 from tilewatch.video.timestamps import Timestamps
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Sound:
         if copied and stream.codec_context.name not in HEADLESS:
             _check_headers(stream)
         self._carrier: Carrier = Copied(stream, output, origin) if copied else Transcoded(stream, output, origin)
-        self._packets = source.demux(stream)
+        self._packets = packets_of(source, stream)
         tick = stream.time_base or Fraction(1, DEFAULT_RATE)
         self._clock = Timestamps(
             ticks_per_frame=round(AAC_FRAME / (stream.codec_context.sample_rate * tick)),
@@ -94,8 +95,6 @@ class Sound:
         while not self._ready and not self._ended:
             packet = next(self._packets, None)
             self._ended = packet is None
-            if packet is not None and not packet.size:
-                continue
             if packet is not None:
                 packet.pts = packet.dts = self._clock.next(packet.dts if packet.pts is None else packet.pts)
             self._ready.extend(self._carrier.carry(packet))

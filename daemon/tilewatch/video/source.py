@@ -13,7 +13,7 @@ from av.stream import Disposition
 
 from tilewatch.errors import FrameError, InputError
 from tilewatch.records import Frame, StreamInfo
-from tilewatch.video.opening import open_video
+from tilewatch.video.opening import open_video, packets_of
 from tilewatch.video.planes import Turn, picture_of, turn_of
 from tilewatch.video.promise import Promise
 from tilewatch.video.timestamps import Timestamps
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 DEFAULT_RATE = Fraction(25)
+HIGHEST_RATE = 10_000
+LONGEST_TICK = 86_400
+"""Seconds; beyond these bounds a header is damaged, and no file could be written with its times."""
+SLICE_THREADS_ONLY = frozenset({"hevc"})
+"""Decoders whose frame threads wait for each other for ever when a reference picture is damaged (FFmpeg 8.1)."""
 DECODER_THREADS = 2
 """Enough to keep ahead of inference; every further thread holds one more picture."""
 MOST_ERRORS_AT_END = 64
@@ -107,8 +112,8 @@ class VideoSource:
             self._container = None
 
     def _count_lost(self) -> None:
-        """Where there was damage, count the pictures that went with it without an error of their own."""
-        if self.damaged:
+        """Count the pictures that were lost without an error of their own, as those that build on a damaged one."""
+        if self.damaged or self._promise.by_packets:
             self.damaged = max(self.damaged, self._packets_fed - self.decoded)
 
     def _find_stream(self, container: InputContainer) -> VideoStream:
@@ -131,11 +136,16 @@ class VideoSource:
                 "raise the setting or scale the video down"
             )
         stream.codec_context.options = {"max_pixels": str(self._max_pixels)}
-        stream.thread_type = "AUTO"
+        stream.thread_type = "SLICE" if stream.codec_context.name in SLICE_THREADS_ONLY else "AUTO"
         stream.thread_count = self._threads
         self._open_decoder(stream)
         self._time_base = stream.time_base or Fraction(1, 90000)
-        self._rate = stream.average_rate or stream.guessed_rate or stream.base_rate or DEFAULT_RATE
+        if self._time_base > LONGEST_TICK:
+            raise InputError(
+                f"{self.path}: its header is damaged (a frame would last {self._time_base} s): copy it again"
+            )
+        rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+        self._rate = next((rate for rate in rates if rate and rate <= HIGHEST_RATE), DEFAULT_RATE)
         self._clock = Timestamps(
             ticks_per_frame=round(1 / (self._rate * self._time_base)), ticks_per_second=round(1 / self._time_base)
         )
@@ -220,10 +230,9 @@ class VideoSource:
         """Yield the stream's packets; an error of the container is the end, and remembered."""
         assert self._container is not None
         try:
-            for packet in self._container.demux(stream):
-                if packet.size:
-                    self._promise.take(packet)
-                    yield packet
+            for packet in packets_of(self._container, stream):
+                self._promise.take(packet)
+                yield packet
         except FFmpegError as error:
             self.reason = f"the container is damaged or cut short ({error.strerror})"
 
