@@ -124,3 +124,15 @@ def test_stream_that_turns_up_midway_does_not_matter(tmp_path: Path) -> None:
     path.write_bytes(first * 60 + second)
     frames, _, _ = copied(path)
     assert frames == 61 * 40
+
+
+def test_time_that_lies_months_ahead_does_not_stretch_the_video(tmp_path: Path) -> None:
+    """One damaged time: what follows it comes right behind, and the repair is counted."""
+    times = [0, 100, 200, 10**10, 10**10 + 100]
+    path = make_clip(tmp_path / "clip.mkv", Clip(frames=5, pts=times, time_base=Fraction(1, 1000)))
+    frames, source, writer = copied(path)
+    assert (frames, source.repaired) == (5, 2)
+    with av.open(str(writer.path)) as container:
+        seconds = [float(frame.time or 0) for frame in container.decode(video=0)]
+    assert seconds[:3] == [0.0, 0.1, 0.2]
+    assert seconds[4] < 3600

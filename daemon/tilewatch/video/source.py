@@ -16,7 +16,7 @@ from tilewatch.records import Frame, StreamInfo
 from tilewatch.video.opening import open_video, packets_of
 from tilewatch.video.planes import Turn, picture_of, turn_of
 from tilewatch.video.promise import Promise
-from tilewatch.video.timestamps import Timestamps
+from tilewatch.video.timestamps import Timestamps, longest_gap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,18 +139,26 @@ class VideoSource:
         stream.thread_type = "SLICE" if stream.codec_context.name in SLICE_THREADS_ONLY else "AUTO"
         stream.thread_count = self._threads
         self._open_decoder(stream)
+        self._set_clock(stream)
+        self._promise = Promise(stream, self._rate)
+        self._packets = self._demux(stream)
+
+    def _set_clock(self, stream: VideoStream) -> None:
+        """Take time base and rate from the headers, as far as they can be meant."""
         self._time_base = stream.time_base or Fraction(1, 90000)
         if self._time_base > LONGEST_TICK:
             raise InputError(
                 f"{self.path}: its header is damaged (a frame would last {self._time_base} s): copy it again"
             )
+        most_ahead = longest_gap(self._time_base)
+        lowest = 1 / (most_ahead * self._time_base)
         rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
-        self._rate = next((rate for rate in rates if rate and rate <= HIGHEST_RATE), DEFAULT_RATE)
+        self._rate = next((rate for rate in rates if rate and lowest <= rate <= HIGHEST_RATE), DEFAULT_RATE)
         self._clock = Timestamps(
-            ticks_per_frame=round(1 / (self._rate * self._time_base)), ticks_per_second=round(1 / self._time_base)
+            ticks_per_frame=round(1 / (self._rate * self._time_base)),
+            ticks_per_second=round(1 / self._time_base),
+            most_ahead=most_ahead,
         )
-        self._promise = Promise(stream, self._rate)
-        self._packets = self._demux(stream)
 
     def _open_decoder(self, stream: VideoStream) -> None:
         """Open the decoder now: one that refuses the stream's headers would fail anew at every packet."""

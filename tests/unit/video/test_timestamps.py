@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tilewatch.video.timestamps import Timestamps
+from tilewatch.video.timestamps import Timestamps, longest_gap
 
 Times = list[int | None]
 
@@ -45,3 +46,16 @@ def test_rising_times_are_left_alone(times: set[int]) -> None:
 def test_unusable_times_are_mended_with_least_change(times: Times, expected: list[int], repaired: int) -> None:
     """A missing time is a frame later, a repeated one a tick, a jump back shifts what follows."""
     assert mended(times) == (expected, repaired)
+
+
+def test_gap_that_cannot_be_written_shifts_what_follows() -> None:
+    """A gap of months is a damaged time: the next frame follows at once, and the distances behind it are kept."""
+    clock = Timestamps(ticks_per_frame=40, ticks_per_second=1000, most_ahead=10**6)
+    assert [clock.next(pts) for pts in (0, 10**6, 10**9, 10**9 + 70)] == [0, 10**6, 10**6 + 40, 10**6 + 110]
+    assert clock.repaired == 2
+
+
+@pytest.mark.parametrize("time_base", [Fraction(1, 90_000), Fraction(1, 10), Fraction(1001, 30_000), Fraction(1, 1000)])
+def test_gaps_of_hours_are_believed(time_base: Fraction) -> None:
+    """Cameras that record on motion leave such gaps."""
+    assert longest_gap(time_base) * time_base > 6 * 3600
