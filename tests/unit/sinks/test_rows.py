@@ -136,7 +136,7 @@ def test_memory_does_not_grow_with_the_rows(sink: Callable[..., Any], tmp_path: 
     finally:
         tracemalloc.stop()
     made.close()
-    assert after - before < 6_000_000  # a row group of Parquet, where JSON objects would be 40 MB
+    assert after - before < 15_000_000  # Parquet holds a row group; all rows together would be 40 MB
 
 
 def left_over(folder: Path) -> list[str]:
