@@ -206,9 +206,9 @@ class VideoJob:
         async with AsyncExitStack() as stack:
             lanes = {name: await stack.enter_async_context(Lane(name)) for name in metrics.STAGES if name != "infer"}
             info = await lanes["decode"].call(self._source.open)
-            stack.push_async_callback(lanes["decode"].call, self._source.close)
+            stack.push_async_callback(lanes["decode"].clean_up, self._source.close)
             sinks = await lanes["encode"].call(self._detector.sinks, info, self._folder)
-            stack.push_async_callback(lanes["encode"].call, _abort, sinks)
+            stack.push_async_callback(lanes["encode"].clean_up, _abort, sinks)
             report = await lanes["decode"].call(self._make_report, info)
             self.report = report
             await self._flow(info, lanes, [*sinks, report])

@@ -67,6 +67,10 @@ class Lane:
                 await _finish(done)
             raise
 
+    async def clean_up(self, function: Callable[P, None], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run a function that never raises to its end, also when the caller is cancelled before it has begun."""
+        await _finish(asyncio.wrap_future(self._executor.submit(self._timed, function, *args, **kwargs)))
+
     def close(self) -> None:
         """Let the thread go once its queue is empty. Idempotent.
 
