@@ -34,23 +34,23 @@ def test_people_of_a_fixed_camera_keep_their_ids(tmp_path: Path) -> None:
 
 
 def test_small_people_are_found_by_tiles_where_the_whole_frame_loses_them(tmp_path: Path) -> None:
-    """4K mosaic, 7x5 tiles of 640, YOLOX-nano at 0.25: recall >= 0.92; the whole frame at 640 finds a fifth of them.
+    """4K mosaic, 7x5 tiles of 640, YOLOX-nano at 0.25: recall >= 0.92 at precision >= 0.75.
 
-    The precision wanted is 0.75; 0.73 to 0.75 is what there is, nearly all of the rest being things the detector takes
-    for people in every copy of the scene, and people who are not annotated.
+    The whole frame at 640 finds a fifth of them. Over all 30 frames of the clip the tiles gave 0.764 and 0.921. Without tracking, which weeds out what shows in one
+    frame only, 0.736 and 0.919: the rest are things the detector takes for people, and people not annotated.
     """
     model = data_path("models/yolox_nano.onnx")
     clip = tmp_path / "mosaic.mp4"
     everybody = make_mosaic(clip, columns=5, rows=4, frames=30)
     people = {frame: everybody[frame] for frame in range(6)}
-    options = ["--model", model, "--classes", "0", "--formats", "mot", "--no-tracking", "--max-frames", 6]
+    options = ["--model", model, "--classes", "0", "--formats", "mot", "--max-frames", 6]
     found = {}
     for name, more in (("tiles", ["--precision", "f32"]), ("whole", ["--full-frame", "only"])):
         run_tilewatch("run", clip, "-o", tmp_path / name, *options, *more, timeout=500)
         found[name] = detection(read_mot(tmp_path / name / "mosaic" / "tracks.mot.txt"), people)
         print(f"4K mosaic, {name}: precision {found[name].precision:.3f}, recall {found[name].recall:.3f}")
     assert found["tiles"].recall >= 0.92
-    assert found["tiles"].precision >= 0.73
+    assert found["tiles"].precision >= 0.75
     assert found["whole"].recall < 0.3
 
 
