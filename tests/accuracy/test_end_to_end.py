@@ -36,8 +36,9 @@ def test_people_of_a_fixed_camera_keep_their_ids(tmp_path: Path) -> None:
 def test_small_people_are_found_by_tiles_where_the_whole_frame_loses_them(tmp_path: Path) -> None:
     """4K mosaic, 7x5 tiles of 640, YOLOX-nano at 0.25: recall >= 0.92 at precision >= 0.75.
 
-    The whole frame at 640 finds a fifth of them. Over all 30 frames of the clip the tiles gave 0.764 and 0.921. Without tracking, which weeds out what shows in one
-    frame only, 0.736 and 0.919: the rest are things the detector takes for people, and people not annotated.
+    The whole frame at 640 finds a fifth of them. Over all 30 frames of the clip the tiles gave 0.764 and 0.921. Without
+    tracking, which weeds out what shows in one frame only, it is 0.736 and 0.919: the rest are things the detector
+    takes for people, and people not annotated.
     """
     model = data_path("models/yolox_nano.onnx")
     clip = tmp_path / "mosaic.mp4"
