@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.video.stream import VideoStream
 
-    from tilewatch.records import Matrix
+    from tilewatch.records import Matrix, StreamInfo
     from tilewatch.video.canvas import Look
 
 SOFTWARE = "libx264"
@@ -59,6 +59,11 @@ class Encoding:
     rate: Fraction
     """Frames per second, nominal."""
     time_base: Fraction
+
+    @classmethod
+    def of(cls, info: StreamInfo, *, codec: str, quality: int, preset: str) -> Encoding:
+        """Return what is asked for a source's pictures."""
+        return cls(codec=codec, quality=quality, preset=preset, rate=info.average_rate, time_base=info.time_base)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
