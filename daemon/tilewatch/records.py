@@ -230,6 +230,8 @@ class Tracks:
     age: I32
     """(N,) frames since the track was born; 0 when tracking is off."""
     count: BoxCount = field(default_factory=BoxCount)
+    before: bytes | None = None
+    """The track stage's state before this frame, given where a segment begins: from it the work can go on."""
 
     def __len__(self) -> int:
         """Return N."""

@@ -67,6 +67,11 @@ class Annotator:
         if self._settings.labels:
             self._draw_labels(tracks, order.tolist(), colours, planes)
 
+    def remember(self, tracks: Tracks) -> None:
+        """Take a frame that was drawn before, so that the trails of later ones begin where they did then."""
+        if self._settings.trail_seconds and self._context.tracking:
+            self._trails.extend(tracks)
+
     def _draw_labels(self, tracks: Tracks, order: list[int], colours: list[Colour], planes: Planes) -> None:
         """Draw one line of text at each box: above it, or inside where the frame ends."""
         atlas = self._atlas(_shorter_side(tracks.frame))

@@ -1,0 +1,1 @@
+"""What is to be done with which file, remembered over crashes: finding files, the ledger, checkpoints."""
