@@ -86,6 +86,7 @@ def run(
     formats: Annotated[str | None, typer.Option(help="Of video,jsonl,mot,csv,coco,parquet,overview.")] = None,
     trails: Annotated[str | None, typer.Option(help="Seconds of each track's path to draw.")] = None,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
+    parallel: Annotated[int, typer.Option(min=1, max=64, help="Videos in work at the same time.")] = 1,
     env_file: Annotated[Path | None, typer.Option(help="Settings file; unset: ./.env if there is one.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Fetch a short clip and process it.")] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print where the time went.")] = False,
@@ -118,7 +119,8 @@ def run(
 
     paths = _inputs([*(inputs or []), *(more or [])], settings, demo=demo)
     target = output or settings.path.output_dir
-    raise typer.Exit(app.run(paths, target, settings, max_frames=max_frames, profile=profile))
+    options = app.RunOptions(max_frames=max_frames, profile=profile, parallel=parallel)
+    raise typer.Exit(app.run(paths, target, settings, options))
 
 
 @model_cli.command("fetch")

@@ -15,7 +15,7 @@ from tilewatch.telemetry import log
 from tilewatch.telemetry.progress import Outcome, StageRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from tilewatch.engines.base import EngineInfo
@@ -56,6 +56,19 @@ class VideoReport:
     def frames(self) -> int:
         """Frames written so far."""
         return self._tally.frames
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the video, as it was when the work began."""
+        return self._input.fingerprint
+
+    def skips(self) -> dict[str, int]:
+        """Return the frames skipped behind the decoder, by reason."""
+        return dict(self._skips)
+
+    def resume(self, skips: Mapping[str, int]) -> None:
+        """Take the skips of an earlier process, whose work goes on here."""
+        self._skips.update(skips)
 
     def watch(self, steps: Sequence[Step], lanes: dict[str, Lane]) -> None:
         """Take the pipeline's parts, whose statistics go into the report."""

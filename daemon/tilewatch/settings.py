@@ -228,6 +228,15 @@ class QueueSettings(Section):
     tracked: int = Field(4, ge=1, le=1000, description="results waiting to be drawn and encoded")
 
 
+class CheckpointSettings(Section):
+    """What of the service's work survives a crash."""
+
+    model_config = SettingsConfigDict(env_prefix="CHECKPOINT_")
+    seconds: float = Field(
+        30.0, ge=1, le=3600, description="seconds of video after which what is done of it is kept for good"
+    )
+
+
 class ServiceSettings(Section):
     """How the program ends."""
 
@@ -273,6 +282,7 @@ class Settings(BaseModel):
     video: VideoSettings
     draw: DrawSettings
     queue: QueueSettings
+    checkpoint: CheckpointSettings
     service: ServiceSettings
     limit: LimitSettings
     log: LogSettings

@@ -38,7 +38,7 @@ def process(run: Run, clip: Path, out: Path, settings: Settings) -> int:
     """Process one clip and return the exit code."""
     folders = destinations([clip], out)
     try:
-        code: int = run(app._run(folders, settings, max_frames=None, profile=True))  # noqa: SLF001 the loop is the test's
+        code: int = run(app.process(folders, settings, app.RunOptions(profile=True)))
     finally:
         for folder in folders.values():
             folder.discard()

@@ -13,17 +13,14 @@ if TYPE_CHECKING:
 
 
 class Sink(Protocol):
-    """Where results go; whoever opened it aborts it when the pipeline fails."""
+    """Where results go."""
 
     def write(self, tracks: Tracks) -> None:
         """Take one frame's result; blocking."""
 
-    def close(self) -> None:
-        """Complete the file; blocking."""
-
 
 async def encode(inbox: AsyncIterator[Tracks], call: Call, sinks: Sequence[Sink]) -> AsyncGenerator[int, None]:
-    """Yield the index of every frame that all sinks have taken, then complete the sinks.
+    """Yield the index of every frame that all sinks have taken; whoever opened them completes or aborts them.
 
     Raises:
         SinkError: a sink refused; the others stay as they are.
@@ -31,14 +28,8 @@ async def encode(inbox: AsyncIterator[Tracks], call: Call, sinks: Sequence[Sink]
     async for tracks in inbox:
         await call(_write, sinks, tracks)
         yield tracks.frame.index
-    await call(_close, sinks)
 
 
 def _write(sinks: Sequence[Sink], tracks: Tracks) -> None:
     for sink in sinks:
         sink.write(tracks)
-
-
-def _close(sinks: Sequence[Sink]) -> None:
-    for sink in sinks:
-        sink.close()

@@ -56,6 +56,18 @@ class Tracker:
         found = self._bytetrack.update(seen.xyxy, seen.score, seen.label, heads.frame.seconds)
         return Tracks(frame=heads.frame, **found._asdict(), count=merged.boxes)
 
+    def state(self) -> bytes:
+        """Return all that the next frames depend on, except the settings."""
+        return self._bytetrack.state() if self._bytetrack else b""
+
+    def restore(self, state: bytes) -> None:
+        """Go on from a state of a tracker with the same settings, exactly as that one would have.
+
+        Raises ValueError for bytes that are no such state.
+        """
+        if self._bytetrack:
+            self._bytetrack.restore(state)
+
     def _merge(self, heads: RawHeads) -> Merged:
         tiles, candidates = heads.batch.tiles, self._decode(heads.outputs)
         xyxy = to_frame(candidates.xyxy, candidates.tile, tiles)

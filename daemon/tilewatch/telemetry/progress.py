@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from rich.progress import Task
+    from rich.progress import Task, TaskID
     from typing_extensions import Self
 
 
@@ -59,6 +59,22 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:5.1f} frames/s" if speed else "  -   frames/s", style="cyan")
 
 
+class Bar:
+    """One video's line."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress = progress
+        self._task = task
+
+    def advance(self, frames: int = 1) -> None:
+        """So many more frames are written."""
+        self._progress.advance(self._task, frames)
+
+    def end(self) -> None:
+        """Take the line away."""
+        self._progress.remove_task(self._task)
+
+
 class ProgressReport:
     """Shows the way of each video: on a terminal a bar and a line per file on stderr, else a JSON line on stdout."""
 
@@ -87,18 +103,12 @@ class ProgressReport:
         """Take the bar away."""
         self._bar.stop()
 
-    def begin(self, name: str, total: int | None) -> None:
-        """A video of about `total` frames starts."""
-        self._task = self._bar.add_task(name, total=total)
-
-    def advance(self) -> None:
-        """One more frame is written."""
-        self._bar.advance(self._task)
+    def begin(self, name: str, total: int | None) -> Bar:
+        """Show a video of about `total` frames that starts now."""
+        return Bar(self._bar, self._bar.add_task(name, total=total))
 
     def finish(self, outcome: Outcome) -> None:
-        """A video has ended."""
-        for task in self._bar.task_ids:
-            self._bar.remove_task(task)
+        """Say how a video has ended."""
         if self._console.is_terminal:
             self._console.print(_sentence(outcome), highlight=False, soft_wrap=True)
         else:

@@ -94,14 +94,20 @@ class VideoSource:
         Raises:
             FrameError: a frame is damaged; the next call goes on behind it.
         """
-        if not self._fill():
-            self._count_lost()
+        if self.at_end():
             return None
         item = self._ready.popleft()
         if isinstance(item, FrameError):
             self.damaged += 1
             raise item
         return self._frame(item)
+
+    def at_end(self) -> bool:
+        """Return whether `read` has nothing more to give."""
+        if self._fill():
+            return False
+        self._count_lost()
+        return True
 
     def close(self) -> None:
         """Let go of the file. Idempotent; frames given out stay valid."""

@@ -36,9 +36,10 @@ def shown(err: io.StringIO, outcome: Outcome) -> tuple[str, str]:
     """Return what goes to stdout and stderr for a video of ten frames."""
     out = io.StringIO()
     with ProgressReport(out=out, err=err) as report:
-        report.begin("clip.mp4", 10)
+        bar = report.begin("clip.mp4", 10)
         for _ in range(10):
-            report.advance()
+            bar.advance()
+        bar.end()
         report.finish(outcome)
         report.stages(
             [StageRow(stage="decode", items=10, busy=1.0, waited_for_input=0, waited_for_room=0.5, cpu=0.2)], 2.0

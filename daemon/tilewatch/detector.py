@@ -1,0 +1,153 @@
+"""The engine and all that the videos of one process share: opened once, warm before the first frame."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tilewatch import __version__
+from tilewatch.engines import names as class_names
+from tilewatch.engines import select, zoo
+from tilewatch.engines.executor import Executor
+from tilewatch.engines.options import EngineOptions
+from tilewatch.flow.backports import TaskGroup
+from tilewatch.flow.lane import Lane
+from tilewatch.sinks.annotate import Annotator
+from tilewatch.sinks.base import SinkContext
+from tilewatch.sinks.coco import CocoSink
+from tilewatch.sinks.csvfile import CsvSink
+from tilewatch.sinks.jsonl import JsonlSink
+from tilewatch.sinks.mot import MotSink
+from tilewatch.sinks.overview import OverviewSink
+from tilewatch.sinks.parquet import ParquetSink
+from tilewatch.sinks.segments import SegmentedVideoSink
+from tilewatch.sinks.video import VideoSink
+from tilewatch.stages.track import Tracker
+from tilewatch.telemetry import log
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from tilewatch.engines.host import HostEngine
+    from tilewatch.records import StreamInfo
+    from tilewatch.settings import Format, Settings
+    from tilewatch.sinks.base import Sink
+    from tilewatch.sinks.result import ResultFolder
+    from tilewatch.telemetry.metrics import Metrics
+
+MODEL_FOLDER = Path("/models")
+
+logger = log.logger("detector")
+
+
+class Detector:
+    """The engine and everything that all videos share."""
+
+    def __init__(self, settings: Settings, counters: Metrics, engine: HostEngine, executor: Executor) -> None:
+        self.settings = settings
+        self.metrics = counters
+        self.engine = engine
+        self.executor = executor
+        self.wanted = class_names.wanted(settings.detect.classes, engine.info.names, engine.head.classes)
+
+    def tracker(self) -> Tracker:
+        """Return a fresh tracker: ids start from 1 for every video."""
+        read = partial(self.engine.head.decode, threshold=self.settings.score_floor, wanted=self.wanted)
+        return Tracker(read, self.settings)
+
+    def video(self, info: StreamInfo, folder: ResultFolder) -> list[VideoSink]:
+        """Return the sink of the annotated video, if it was asked for; blocking."""
+        if "video" not in self.settings.output.formats:
+            return []
+        context = self._context(info)
+        return [VideoSink(folder.path("video"), context, self._annotator(context), self.settings.video)]
+
+    def segmented(self, info: StreamInfo, folder: ResultFolder, work: Path) -> SegmentedVideoSink | None:
+        """Return the sink of an annotated video that grows in segments, if it was asked for; blocking."""
+        if "video" not in self.settings.output.formats:
+            return None
+        context = self._context(info)
+        return SegmentedVideoSink(folder.path("video"), work, context, self._annotator(context), self.settings.video)
+
+    def rows(self, info: StreamInfo, folder: ResultFolder) -> list[Sink]:
+        """Return the sinks of the other formats that were asked for; blocking."""
+        context = self._context(info)
+        makers: dict[Format, Callable[[Path], Sink]] = {
+            "jsonl": lambda path: JsonlSink(path, context),
+            "mot": lambda path: MotSink(path, context),
+            "csv": lambda path: CsvSink(path, context),
+            "coco": lambda path: CocoSink(path, context),
+            "parquet": lambda path: ParquetSink(path, context),
+            "overview": lambda path: OverviewSink(path, context, model_name=Path(self.engine.info.model_path).name),
+        }
+        formats = [name for name in self.settings.output.formats if name != "video"]
+        return [makers[name](folder.path(name)) for name in formats]
+
+    def _context(self, info: StreamInfo) -> SinkContext:
+        return SinkContext(info=info, names=self.engine.info.names, tracking=self.settings.tracking.enable_tracking)
+
+    def _annotator(self, context: SinkContext) -> Annotator:
+        return Annotator(context, self.settings.draw)
+
+
+@asynccontextmanager
+async def open_detector(settings: Settings, counters: Metrics) -> AsyncIterator[Detector]:
+    """Open and warm up the engine, and serve it while the block runs.
+
+    Raises:
+        ConfigError: the model or a setting cannot be used.
+        EngineError: the engine failed.
+    """
+    counters.build_info.labels(version=__version__).set(1)
+    async with Lane("device") as lane:
+        engine = await lane.call(_open_engine, settings)
+        executor = Executor(
+            engine,
+            lane.call,
+            batch_wait_ms=settings.batch.wait_ms,
+            on_batch=lambda tiles, _: counters.batch_items.observe(tiles),
+        )
+        try:
+            async with TaskGroup() as group:
+                group.create_task(executor.run(), name="executor")
+                yield Detector(settings, counters, engine, executor)
+                executor.stop()
+        finally:
+            await lane.call(engine.close)
+
+
+def _open_engine(settings: Settings) -> HostEngine:
+    """Return the engine the settings ask for, open and warm; blocking."""
+    labels = settings.model.labels_path
+    options = EngineOptions(
+        model=_model_path(settings),
+        size=settings.tile.size,
+        precision=settings.model.precision,
+        threads=settings.model.engine_threads,
+        batch=settings.batch.size,
+        head=settings.model.head,
+        names=class_names.from_file(labels) if labels else None,
+    )
+    engine = select.choose(settings.model.backend)(options)
+    engine.open()
+    engine.warm_up()
+    info = engine.info
+    logger.info(
+        "engine_opened",
+        backend=info.backend,
+        device=info.device,
+        precision=info.precision,
+        model=info.model_path,
+        head=info.head,
+    )
+    return engine
+
+
+def _model_path(settings: Settings) -> Path:
+    """Return the model to use: the one named, else the one mounted, else the default one."""
+    if settings.model.model_path:
+        return settings.model.model_path
+    mounted = [MODEL_FOLDER / "model.engine", MODEL_FOLDER / "model.onnx"]
+    return next((path for path in mounted if path.is_file()), None) or zoo.default_model(settings.tile.size)

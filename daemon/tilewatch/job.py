@@ -1,0 +1,250 @@
+"""One video on its way through the five stages, from the open file to the result that appears."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tilewatch.flow.backports import BaseExceptionGroup
+from tilewatch.flow.lane import Lane
+from tilewatch.flow.pipeline import Pipeline, Step, each
+from tilewatch.flow.supervisor import verdict
+from tilewatch.report import VideoReport
+from tilewatch.sinks.video import VideoSink
+from tilewatch.stages.decode import decode
+from tilewatch.stages.encode import encode
+from tilewatch.stages.infer import infer
+from tilewatch.stages.tile import TileStage
+from tilewatch.telemetry import log, metrics
+from tilewatch.telemetry.progress import Outcome
+from tilewatch.video.source import VideoSource
+from tilewatch.workspace import DurableSink, Replay, Segmentation, Workspace, identity
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+    from pathlib import Path
+
+    from tilewatch.detector import Detector
+    from tilewatch.flow.shutdown import Shutdown
+    from tilewatch.records import Frame, RawHeads, StreamInfo, TileBatch, Tracks
+    from tilewatch.sinks.base import Sink
+    from tilewatch.sinks.result import ResultFolder
+    from tilewatch.stages.track import Tracker
+
+logger = log.logger("job")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What the videos of one call have in common, beside the detector."""
+
+    shutdown: Shutdown
+    progress: Progress
+    max_frames: int | None = None
+
+
+class Progress(Protocol):
+    """Whoever wants to know how far each video is."""
+
+    def begin(self, name: str, total: int | None) -> Bar:
+        """Take note that a video of about `total` frames starts."""
+
+
+class Bar(Protocol):
+    """One video's progress."""
+
+    def advance(self, frames: int = 1) -> None:
+        """Take note that so many more frames are written."""
+
+    def end(self) -> None:
+        """Take note that no more will come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What one video needs beside its lanes."""
+
+    sinks: Sequence[Sink]
+    tracker: Tracker
+    work: Work | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What keeps the work on a video over a crash."""
+
+    workspace: Workspace
+    durable: DurableSink
+    segmentation: Segmentation
+    replay: Replay | None
+
+
+class VideoJob:
+    """One video on its way through the five stages.
+
+    Args:
+        detector: open and warm.
+        session: what it shares with other videos.
+        path: the video.
+        folder: where the result appears.
+        work: folder in which what is done survives a crash; None: nothing is kept.
+    """
+
+    def __init__(
+        self, detector: Detector, session: Session, path: Path, folder: ResultFolder, work: Path | None = None
+    ) -> None:
+        self.path = path
+        self.report: VideoReport | None = None
+        """Of what was done; None before the video is open."""
+        self._session = session
+        self._detector = detector
+        self._source = VideoSource(path, max_pixels=detector.settings.limit.frame_pixels)
+        self._folder = folder
+        self._work = work
+
+    async def run(self) -> Outcome:
+        """Process the video and let its result appear; work that was broken off goes on.
+
+        A stop leaves a result of the frames that were processed, marked as interrupted; or, where work is kept, no
+        result but a checkpoint.
+
+        Raises:
+            StreamError: this video cannot be processed, or its result not be written.
+            ProcessError: the engine failed.
+        """
+        async with AsyncExitStack() as stack:
+            lanes = {name: await stack.enter_async_context(Lane(name)) for name in metrics.STAGES if name != "infer"}
+            info = await lanes["decode"].call(self._source.open)
+            stack.push_async_callback(lanes["decode"].clean_up, self._source.close)
+            self.report = report = await lanes["decode"].call(self._make_report, info)
+            parts = await lanes["encode"].call(self._make_parts, info, report)
+            stack.push_async_callback(lanes["encode"].clean_up, _abort, parts.sinks)
+            bar = self._session.progress.begin(info.path.name, self._expected(info))
+            stack.callback(bar.end)
+            if parts.work and parts.work.replay:
+                await self._catch_up(parts.work.replay, lanes["decode"], report, bar)
+            await self._flow(lanes, parts, report, bar)
+            whole = await lanes["decode"].call(self._is_whole)
+            return await lanes["encode"].call(self._finish, report, parts, whole)
+
+    def _make_report(self, info: StreamInfo) -> VideoReport:
+        detector = self._detector
+        return VideoReport(info, self._source, detector.settings, detector.engine.info, detector.metrics)
+
+    def _make_parts(self, info: StreamInfo, report: VideoReport) -> Parts:
+        """Return the sinks and the tracker, brought to where an earlier process got; blocking."""
+        detector, tracker = self._detector, self._detector.tracker()
+        if self._work is None:
+            video = detector.video(info, self._folder)
+            return Parts([*video, *detector.rows(info, self._folder), report], tracker)
+        workspace = Workspace(self._work, identity(report.fingerprint, detector.settings, detector.engine.info))
+        durable = workspace.sink(detector.segmented(info, self._folder, workspace.folder), report.skips)
+        others = [*detector.rows(info, self._folder), report]
+        replay = None
+        if point := workspace.checkpoint:
+            tracker.restore(point.state)
+            report.resume(point.skips)
+            replay = Replay(self._source, point, workspace.folder, durable, others)
+        segmentation = Segmentation(info, detector.settings.checkpoint.seconds)
+        return Parts([durable, *others], tracker, Work(workspace, durable, segmentation, replay))
+
+    async def _catch_up(self, replay: Replay, lane: Lane, report: VideoReport, bar: Bar) -> None:
+        """Take in what an earlier process did."""
+        skipped = report.skipped("decode")
+        while not self._session.shutdown.requested and (frames := await lane.call(replay.step, skipped)):
+            bar.advance(frames)
+        logger.info("work_resumed", input=str(self.path), frames=report.frames)
+
+    async def _flow(self, lanes: dict[str, Lane], parts: Parts, report: VideoReport, bar: Bar) -> None:
+        """Run the pipeline to its end."""
+        steps = self._steps(lanes, parts, report, bar)
+        report.watch(steps, lanes)
+        up = self._detector.metrics.stream_up.labels(stream=self.path.stem)
+        up.set(1)
+        try:
+            await Pipeline(self.path.stem, steps, self._detector.metrics).run()
+        except BaseExceptionGroup as group:
+            raise verdict(group) from group
+        finally:
+            up.set(0)
+
+    def _steps(self, lanes: dict[str, Lane], parts: Parts, report: VideoReport, bar: Bar) -> list[Step]:
+        """Return the five stages of DESIGN's way of a frame, each with its lane."""
+        queue, skipped = self._detector.settings.queue, report.skipped
+        cutter, tracker = TileStage(self._detector.engine, self._detector.settings.tile), _tracking(parts)
+
+        async def tile(frame: Frame) -> TileBatch:
+            return await lanes["tile"].call(cutter, frame)
+
+        async def track(heads: RawHeads) -> Tracks:
+            return await lanes["track"].call(tracker, heads)
+
+        def source(_: AsyncIterator[Any]) -> AsyncGenerator[Frame, None]:
+            call, stop = lanes["decode"].call, self._session.shutdown.stop
+            limit = self._session.max_frames
+            return decode(self._source, call, max_frames=limit, stop=stop, on_damaged=skipped("decode"))
+
+        def inference(inbox: AsyncIterator[TileBatch]) -> AsyncGenerator[RawHeads, None]:
+            return infer(inbox, self._detector.executor)
+
+        async def written(inbox: AsyncIterator[Tracks]) -> AsyncGenerator[int, None]:
+            async for index in encode(inbox, lanes["encode"].call, parts.sinks):
+                if not index:
+                    logger.info("first_frame_written", input=str(self.path))
+                bar.advance()
+                yield index
+
+        return [
+            Step(name="decode", stage=source, capacity=queue.decoded),
+            Step(name="tile", stage=each(tile, on_skip=skipped("tile")), capacity=queue.tiled),
+            Step(name="infer", stage=inference, capacity=queue.inferred),
+            Step(name="track", stage=each(track, on_skip=skipped("track")), capacity=queue.tracked),
+            Step(name="encode", stage=written),
+        ]
+
+    def _is_whole(self) -> bool:
+        """Tell whether nothing is left to do: a stop may come with the very last frame. Blocking."""
+        limit_reached = self._source.decoded == self._session.max_frames
+        return not self._session.shutdown.requested or limit_reached or self._source.at_end()
+
+    def _finish(self, report: VideoReport, parts: Parts, whole: bool) -> Outcome:  # noqa: FBT001 goes through a lane
+        """Let the result appear, or keep the work that a stop left unfinished; blocking."""
+        if parts.work and not whole:
+            return self._suspend(report, parts, parts.work)
+        for sink in parts.sinks:
+            sink.close()
+        videos = [sink for sink in parts.sinks if isinstance(sink, (VideoSink, DurableSink))]
+        warnings = [text for sink in videos for text in sink.warnings]
+        outcome = report.complete(self._folder, interrupted=not whole, warnings=warnings)
+        if parts.work:
+            parts.work.workspace.remove()
+        return outcome
+
+    def _suspend(self, report: VideoReport, parts: Parts, work: Work) -> Outcome:
+        """Keep everything up to the last frame that was written."""
+        work.durable.suspend(parts.tracker.state())
+        return Outcome(input=str(self.path), status="suspended", frames=report.frames)
+
+    def _expected(self, info: StreamInfo) -> int | None:
+        """Return how many frames will be written, as far as the container tells."""
+        known = [count for count in (info.frame_count, self._session.max_frames) if count]
+        return min(known) if info.frame_count else None
+
+
+def _tracking(parts: Parts) -> Callable[[RawHeads], Tracks]:
+    """Return the track stage's function; where work is kept, a segment's first frame carries the state before it."""
+    if parts.work is None:
+        return parts.tracker
+    begins, tracker = parts.work.segmentation.begins, parts.tracker
+
+    def track(heads: RawHeads) -> Tracks:
+        before = tracker.state() if begins(heads.frame) else None
+        return replace(tracker(heads), before=before)
+
+    return track
+
+
+def _abort(sinks: Sequence[Sink]) -> None:
+    for sink in sinks:
+        sink.abort()
