@@ -229,13 +229,16 @@ class QueueSettings(Section):
 
 
 class ServiceSettings(Section):
-    """How the program ends."""
+    """How the program ends, and when it is taken for hung."""
 
     drain_seconds: float = Field(
         25.0,
         ge=0,
         le=3600,
         description="seconds to finish what is in work after a stop signal; a second signal ends at once",
+    )
+    stall_seconds: float = Field(
+        120.0, ge=1, le=86400, description="seconds one stage may hold one item before it counts as hung"
     )
 
 

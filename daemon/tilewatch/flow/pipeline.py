@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from structlog.contextvars import bound_contextvars
@@ -41,6 +42,9 @@ class StageEndedEarlyError(Exception):
 @dataclass(slots=True)
 class StageStatistics:
     """What one stage did. Busy is the time from asking the stage for an item to having it, less its inbox's waits."""
+
+    moved_at: float | None = None
+    """When it last began or gave an item, `time.perf_counter` seconds; None before it begins and once it has ended."""
 
     items: int = 0
     busy_seconds: float = 0.0
@@ -91,6 +95,18 @@ class Pipeline:
             for step in steps[:-1]
         ]
 
+    def busy_since(self) -> dict[str, Callable[[], float | None]]:
+        """Return, for every stage, what tells since when it has held an item; None while it waits (telemetry.health).
+
+        Times are `time.perf_counter` seconds.
+        """
+        return {step.name: partial(self._held_since, position) for position, step in enumerate(self.steps)}
+
+    @property
+    def channels(self) -> tuple[Channel[Any], ...]:
+        """The channels, each named by the stage before it."""
+        return tuple(self._channels)
+
     async def run(self) -> None:
         """Run until the source has ended and everything is through.
 
@@ -103,9 +119,22 @@ class Pipeline:
             for step, inbox, outbox in zip(self.steps, inboxes, outboxes, strict=True):
                 group.create_task(self._run_stage(step, inbox, outbox), name=f"{self.stream}:{step.name}")
 
+    def _held_since(self, position: int) -> float | None:
+        moved_at = self.steps[position].statistics.moved_at
+        if moved_at is None or (position < len(self._channels) and self._channels[position].jammed):
+            return None
+        if position == 0:
+            return moved_at
+        inbox = self._channels[position - 1]
+        return None if inbox.starving else max(moved_at, inbox.taken_at)
+
     async def _run_stage(self, step: Step, inbox: Channel[Any] | None, outbox: Channel[Any] | None) -> None:
         with bound_contextvars(stream=self.stream, stage=step.name):
-            await self._pump(step, inbox, outbox)
+            step.statistics.moved_at = time.perf_counter()
+            try:
+                await self._pump(step, inbox, outbox)
+            finally:
+                step.statistics.moved_at = None
 
     async def _pump(self, step: Step, inbox: Channel[Any] | None, outbox: Channel[Any] | None) -> None:
         source = inbox if inbox is not None else Channel[Any]("nothing", 1)
@@ -114,7 +143,8 @@ class Pipeline:
             async for item in items:
                 busy = time.perf_counter() - started - (source.statistics.receive_wait_seconds - waited)
                 await self._deliver(step, item, busy, outbox)
-                started, waited = time.perf_counter(), source.statistics.receive_wait_seconds
+                step.statistics.moved_at = started = time.perf_counter()
+                waited = source.statistics.receive_wait_seconds
         if inbox is not None and not inbox.exhausted:
             raise StageEndedEarlyError(f"stage {step.name} returned before its inbox was exhausted")
         step.statistics.receive_wait_seconds = source.statistics.receive_wait_seconds
