@@ -39,6 +39,7 @@ from tilewatch.stages.tile import TileStage
 from tilewatch.stages.track import Tracker
 from tilewatch.telemetry import log, metrics
 from tilewatch.telemetry.progress import Outcome, ProgressReport
+from tilewatch.telemetry.streams import file_label
 from tilewatch.video.source import VideoSource
 
 if TYPE_CHECKING:
@@ -174,7 +175,15 @@ async def open_detector(settings: Settings, counters: Metrics) -> AsyncIterator[
             engine,
             lane.call,
             batch_wait_ms=settings.batch.wait_ms,
-            on_batch=lambda tiles, _: counters.batch_items.observe(tiles),
+            on_batch=counters.batch_done,
+        )
+        info = engine.info
+        counters.engine_opened(
+            backend=info.backend,
+            device=info.device,
+            precision=info.precision,
+            model=Path(info.model_path).name,
+            sha256=info.model_sha256,
         )
         try:
             async with TaskGroup() as group:
@@ -193,6 +202,7 @@ class VideoJob:
         self.session = session
         self.report: VideoReport | None = None
         self._detector = detector
+        self._metrics = detector.metrics.stream(file_label(0))
         self._source = VideoSource(path, max_pixels=detector.settings.limit.frame_pixels)
         self._folder = folder
 
@@ -218,7 +228,7 @@ class VideoJob:
 
     def _make_report(self, info: StreamInfo) -> VideoReport:
         detector = self._detector
-        return VideoReport(info, self._source, detector.settings, detector.engine.info, detector.metrics)
+        return VideoReport(info, self._source, detector.settings, detector.engine.info, self._metrics)
 
     async def _flow(self, info: StreamInfo, lanes: dict[str, Lane], sinks: Sequence[Sink]) -> None:
         """Run the pipeline to its end."""
@@ -226,14 +236,10 @@ class VideoJob:
         assert self.report is not None  # noqa: S101 set by `run`, the only caller
         self.report.watch(steps, lanes)
         self.session.progress.begin(info.path.name, self._expected(info))
-        up = self._detector.metrics.stream_up.labels(stream=info.stream)
-        up.set(1)
         try:
-            await Pipeline(info.stream, steps, self._detector.metrics).run()
+            await Pipeline(info.stream, steps, self._metrics).run()
         except BaseExceptionGroup as group:
             raise verdict(group) from group
-        finally:
-            up.set(0)
 
     def _steps(self, lanes: dict[str, Lane], sinks: Sequence[Sink]) -> list[Step]:
         """Return the five stages of DESIGN's way of a frame, each with its lane."""

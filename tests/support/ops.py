@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from pydantic import SecretStr
 
+from tilewatch.flow.lane import Lane
 from tilewatch.telemetry import metrics
 from tilewatch.telemetry.health import Health
 from tilewatch.telemetry.listener import OpsServer, listen
@@ -88,6 +89,7 @@ class Ops:
     provide: Callable[[], Awaitable[Status]] | None = None
     """Asked for the status at every request, in place of `status`."""
     health: Health = field(default_factory=lambda: Health(60))
+    lane: Lane = field(default_factory=lambda: Lane("ops"))
     metrics: metrics.Metrics = field(default_factory=metrics.create)
 
     def change(self, **facts: Any) -> None:
@@ -103,7 +105,13 @@ class Ops:
         async def picture() -> Picture | None:
             return self.picture
 
-        endpoints = Endpoints(registry=self.metrics.registry, health=self.health, status=status, picture=picture)
+        endpoints = Endpoints(
+            registry=self.metrics.registry,
+            call=self.lane.call,
+            health=self.health,
+            status=status,
+            picture=picture,
+        )
         return build_app(endpoints, SecretStr(self.token) if self.token else None)
 
     @asynccontextmanager

@@ -22,7 +22,7 @@ from tilewatch.flow.channel import Channel
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
-    from tilewatch.telemetry.metrics import Metrics
+    from tilewatch.telemetry.streams import StreamMetrics
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -84,9 +84,12 @@ def each(
 
 
 class Pipeline:
-    """One stream's way from its source to its sinks. Runs once."""
+    """One stream's way from its source to its sinks. Runs once.
 
-    def __init__(self, stream: str, steps: list[Step], metrics: Metrics) -> None:
+    `stream` is its name in the log; in the metrics it goes by the label of `metrics`.
+    """
+
+    def __init__(self, stream: str, steps: list[Step], metrics: StreamMetrics) -> None:
         self.stream = stream
         self.steps = steps
         self._metrics = metrics
@@ -115,9 +118,10 @@ class Pipeline:
         """
         inboxes: list[Channel[Any] | None] = [None, *self._channels]
         outboxes: list[Channel[Any] | None] = [*self._channels, None]
-        async with TaskGroup() as group:
-            for step, inbox, outbox in zip(self.steps, inboxes, outboxes, strict=True):
-                group.create_task(self._run_stage(step, inbox, outbox), name=f"{self.stream}:{step.name}")
+        with self._metrics.running(self._channels):
+            async with TaskGroup() as group:
+                for step, inbox, outbox in zip(self.steps, inboxes, outboxes, strict=True):
+                    group.create_task(self._run_stage(step, inbox, outbox), name=f"{self.stream}:{step.name}")
 
     def _held_since(self, position: int) -> float | None:
         moved_at = self.steps[position].statistics.moved_at
@@ -155,9 +159,9 @@ class Pipeline:
     async def _deliver(self, step: Step, item: object, busy: float, outbox: Channel[Any] | None) -> None:
         step.statistics.items += 1
         step.statistics.busy_seconds += busy
-        self._metrics.stage_duration.labels(stage=step.name).observe(busy)
-        self._metrics.frames.labels(stream=self.stream, stage=step.name, outcome="ok").inc()
+        self._metrics.given(step.name, busy)
         if outbox is not None:
-            waited = outbox.statistics.send_wait_seconds
+            waited, dropped = outbox.statistics.send_wait_seconds, outbox.statistics.dropped
             await outbox.send(item)
-            self._metrics.channel_wait.labels(stage=step.name).inc(outbox.statistics.send_wait_seconds - waited)
+            self._metrics.waited(step.name, outbox.statistics.send_wait_seconds - waited)
+            self._metrics.dropped(step.name, outbox.statistics.dropped - dropped)

@@ -15,7 +15,8 @@ BUCKETS = 10
 class Rate:
     """Counts events and tells how many there were a second, over the last `window` seconds.
 
-    It keeps ten sums, however many events there are. Nothing counted for a whole window is a rate of 0.
+    It keeps ten sums, however many events there are. Nothing counted for a whole window is a rate of 0; a burst counts
+    as if it had taken a tenth of the window at least.
     """
 
     def __init__(self, window: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -41,5 +42,4 @@ class Rate:
         now = self._clock()
         oldest = int(now // self._span) - BUCKETS
         total = sum(events for bucket, events in self._sums if bucket > oldest)
-        passed = min(now - self._started, self._window)
-        return total / passed if passed > 0 else 0.0
+        return total / max(min(now - self._started, self._window), self._span)

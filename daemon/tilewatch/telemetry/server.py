@@ -6,6 +6,7 @@ Everything is read-only. Who may ask is decided in `telemetry.guard`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client.exposition import choose_encoder
@@ -45,9 +46,13 @@ async def no_picture() -> Picture | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Endpoints:
-    """What the endpoints show; the providers are asked at every request, so they take what blocks to a lane."""
+    """What the endpoints show; the providers are asked at every request, so they take what blocks to a lane.
+
+    `call` is a lane's, for the metrics: the process's own are read from files.
+    """
 
     registry: CollectorRegistry
+    call: Callable[[Callable[[], bytes]], Awaitable[bytes]]
     health: Health
     status: Callable[[], Awaitable[Status]]
     picture: Callable[[], Awaitable[Picture | None]] = no_picture
@@ -55,7 +60,8 @@ class Endpoints:
     async def metrics(self, request: Request) -> Response:
         """Give the metrics as text, or as OpenMetrics to who asks for it."""
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(self.registry), headers={"content-type": content_type})
+        text = await self.call(partial(encode, self.registry))
+        return Response(text, headers={"content-type": content_type})
 
     async def live(self, _: Request) -> Response:
         """Give 200 while everything moves, else 503 and who does not."""

@@ -54,9 +54,8 @@ def collect_into(found: list[Any]) -> Callable[..., Any]:
 
 def pipeline(*stages: Callable[..., Any], capacity: int = 2) -> Pipeline:
     """Return a pipeline of stages named by their position."""
-    return Pipeline(
-        "clip", [Step(name=f"s{i}", stage=stage, capacity=capacity) for i, stage in enumerate(stages)], metrics.create()
-    )
+    steps = [Step(name=f"s{i}", stage=stage, capacity=capacity) for i, stage in enumerate(stages)]
+    return Pipeline("clip", steps, metrics.create().stream("file-0"))
 
 
 def test_drain_delivers_every_item_and_flushes(run: Run) -> None:
