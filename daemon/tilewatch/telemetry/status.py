@@ -6,12 +6,12 @@ Whoever runs the service fills them in; nothing here looks anything up.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tilewatch.telemetry.health import State
+    from tilewatch.telemetry.health import Health, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +121,22 @@ class Status:
     settings_refused: tuple[str, ...] = ()
     """Changes of settings that were refused; the old ones are in force."""
     disks: tuple[Disk, ...] = ()
+
+
+class HealthFacts(TypedDict):
+    """What a status tells of health: `Status(**health_facts(health), ...)`."""
+
+    state: State
+    ready: bool
+    live: bool
+    reasons: tuple[str, ...]
+
+
+def health_facts(health: Health) -> HealthFacts:
+    """Return what the register says at this moment, every reason once."""
+    ready, live = health.ready(), health.live()
+    reasons = tuple(dict.fromkeys((*ready.reasons, *health.troubles)))
+    return {"state": health.state, "ready": bool(ready), "live": bool(live), "reasons": reasons}
 
 
 def as_data(status: Status) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tilewatch.telemetry.health import Health
+from tilewatch.telemetry.status import health_facts
 
 
 class Clock:
@@ -75,14 +76,15 @@ def test_ready_follows_the_life_of_the_service(clock: Clock) -> None:
     health = Health(60, clock)
     full = "/output: 0.1 GB free is below DISK_RESERVE=1 GB"
 
-    def now() -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-        return health.state, health.ready().reasons, health.troubles
+    def now() -> tuple[str, bool, tuple[str, ...]]:
+        facts = health_facts(health)
+        return facts["state"], facts["ready"], facts["reasons"]
 
-    assert now() == ("starting", ("starting: the engine is not warm yet",), ())
+    assert now() == ("starting", False, ("starting: the engine is not warm yet",))
     health.warmed_up()
     health.degrade("disk", full)
-    assert now() == ("degraded", (), (full,))
+    assert now() == ("degraded", True, (full,))
     health.mend("disk")
-    assert now() == ("ready", (), ())
+    assert now() == ("ready", True, ())
     health.drain()
-    assert now() == ("draining", ("draining: no new work is taken",), ())
+    assert now() == ("draining", False, ("draining: no new work is taken",))
