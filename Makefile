@@ -1,7 +1,7 @@
 # The commands of everyday work; `make check` is everything CI runs.
 VENV ?= .venv
 BIN = $(VENV)/bin
-SOURCES = daemon tests setup.py
+SOURCES = daemon tests healthcheck setup.py
 
 .PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e accuracy bench docs run check clean
 
@@ -32,7 +32,7 @@ cython-lint:
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint ext
 
 types: ## mypy, strict, for Python 3.10
-	$(BIN)/mypy daemon tests
+	$(BIN)/mypy daemon tests healthcheck
 
 test: ## unit tests
 	$(BIN)/pytest tests/unit

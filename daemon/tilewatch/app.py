@@ -86,6 +86,7 @@ class _Run:
     async def _process_all(self) -> None:
         """Process one video after the other, or several at once, until a stop is asked for."""
         waiting = iter(self._folders.items())
+        session = Session(self._shutdown, self._progress, max_frames=self._options.max_frames)
         try:
             async with (
                 self._shutdown.guard(),
@@ -93,13 +94,12 @@ class _Run:
                 TaskGroup() as group,
             ):
                 for number in range(min(self._options.parallel, len(self._folders))):
-                    group.create_task(self._work(detector, waiting), name=f"videos-{number}")
+                    group.create_task(self._work(detector, session, waiting), name=f"videos-{number}")
         except BaseExceptionGroup as group_error:
             raise verdict(group_error) from group_error
 
-    async def _work(self, detector: Detector, waiting: Iterator[tuple[Path, ResultFolder]]) -> None:
+    async def _work(self, detector: Detector, session: Session, waiting: Iterator[tuple[Path, ResultFolder]]) -> None:
         """Take the next video until none is left."""
-        session = Session(self._shutdown, self._progress, self._options.max_frames)
         for path, folder in waiting:
             if self._shutdown.requested:
                 return

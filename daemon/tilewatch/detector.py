@@ -107,7 +107,15 @@ async def open_detector(settings: Settings, counters: Metrics) -> AsyncIterator[
             engine,
             lane.call,
             batch_wait_ms=settings.batch.wait_ms,
-            on_batch=lambda tiles, _: counters.batch_items.observe(tiles),
+            on_batch=counters.batch_done,
+        )
+        info = engine.info
+        counters.engine_opened(
+            backend=info.backend,
+            device=info.device,
+            precision=info.precision,
+            model=Path(info.model_path).name,
+            sha256=info.model_sha256,
         )
         try:
             async with TaskGroup() as group:

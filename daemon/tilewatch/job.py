@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from contextlib import AsyncExitStack, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tilewatch.flow.backports import BaseExceptionGroup
@@ -18,6 +18,7 @@ from tilewatch.stages.infer import infer
 from tilewatch.stages.tile import TileStage
 from tilewatch.telemetry import log, metrics
 from tilewatch.telemetry.progress import Outcome
+from tilewatch.telemetry.streams import FileSlots
 from tilewatch.video.source import VideoSource
 from tilewatch.workspace import DurableSink, Replay, Segmentation, Workspace, identity
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from tilewatch.sinks.base import Sink
     from tilewatch.sinks.result import ResultFolder
     from tilewatch.stages.track import Tracker
+    from tilewatch.telemetry.health import Health
+    from tilewatch.telemetry.streams import StreamMetrics
 
 logger = log.logger("job")
 
@@ -41,7 +44,9 @@ class Session:
 
     shutdown: Shutdown
     progress: Progress
+    slots: FileSlots = field(default_factory=FileSlots)
     max_frames: int | None = None
+    health: Health | None = None
 
 
 class Progress(Protocol):
@@ -117,20 +122,21 @@ class VideoJob:
             lanes = {name: await stack.enter_async_context(Lane(name)) for name in metrics.STAGES if name != "infer"}
             info = await lanes["decode"].call(self._source.open)
             stack.push_async_callback(lanes["decode"].clean_up, self._source.close)
-            self.report = report = await lanes["decode"].call(self._make_report, info)
+            meter = self._detector.metrics.stream(stack.enter_context(self._session.slots.take()))
+            self.report = report = await lanes["decode"].call(self._make_report, info, meter)
             parts = await lanes["encode"].call(self._make_parts, info, report)
             stack.push_async_callback(lanes["encode"].clean_up, _abort, parts.sinks)
             bar = self._session.progress.begin(info.path.name, self._expected(info))
             stack.callback(bar.end)
             if parts.work and parts.work.replay:
                 await self._catch_up(parts.work.replay, lanes["decode"], report, bar)
-            await self._flow(lanes, parts, report, bar)
+            await self._flow(meter, self._steps(lanes, parts, report, bar), lanes, report)
             whole = await lanes["decode"].call(self._is_whole)
             return await lanes["encode"].call(self._finish, report, parts, whole)
 
-    def _make_report(self, info: StreamInfo) -> VideoReport:
+    def _make_report(self, info: StreamInfo, meter: StreamMetrics) -> VideoReport:
         detector = self._detector
-        return VideoReport(info, self._source, detector.settings, detector.engine.info, detector.metrics)
+        return VideoReport(info, self._source, detector.settings, detector.engine.info, meter)
 
     def _make_parts(self, info: StreamInfo, report: VideoReport) -> Parts:
         """Return the sinks and the tracker, brought to where an earlier process got; blocking."""
@@ -156,18 +162,16 @@ class VideoJob:
             bar.advance(frames)
         logger.info("work_resumed", input=str(self.path), frames=report.frames)
 
-    async def _flow(self, lanes: dict[str, Lane], parts: Parts, report: VideoReport, bar: Bar) -> None:
+    async def _flow(self, meter: StreamMetrics, steps: list[Step], lanes: dict[str, Lane], report: VideoReport) -> None:
         """Run the pipeline to its end."""
-        steps = self._steps(lanes, parts, report, bar)
         report.watch(steps, lanes)
-        up = self._detector.metrics.stream_up.labels(stream=self.path.stem)
-        up.set(1)
+        pipeline = Pipeline(self.path.stem, steps, meter)
+        health = self._session.health
         try:
-            await Pipeline(self.path.stem, steps, self._detector.metrics).run()
+            with health.watch(meter.label, pipeline.busy_since()) if health else nullcontext():
+                await pipeline.run()
         except BaseExceptionGroup as group:
             raise verdict(group) from group
-        finally:
-            up.set(0)
 
     def _steps(self, lanes: dict[str, Lane], parts: Parts, report: VideoReport, bar: Bar) -> list[Step]:
         """Return the five stages of DESIGN's way of a frame, each with its lane."""

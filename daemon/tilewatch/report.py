@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tilewatch.records import StreamInfo, Tracks
     from tilewatch.settings import Settings
     from tilewatch.sinks.result import ResultFolder
-    from tilewatch.telemetry.metrics import Metrics
+    from tilewatch.telemetry.streams import StreamMetrics
     from tilewatch.video.source import VideoSource
 
 NANOSECONDS = 1e9
@@ -36,7 +36,7 @@ class VideoReport:
     """Counts one video on its way; the last of its sinks. It reads the file for its fingerprint: make it on a lane."""
 
     def __init__(
-        self, info: StreamInfo, source: VideoSource, settings: Settings, engine: EngineInfo, metrics: Metrics
+        self, info: StreamInfo, source: VideoSource, settings: Settings, engine: EngineInfo, metrics: StreamMetrics
     ) -> None:
         self._metrics = metrics
         self._source = source
@@ -83,7 +83,7 @@ class VideoReport:
                     "frame_skipped", stream=self._info.stream, stage=stage, reason=error.reason, error=str(error)
                 )
             self._told = True
-            self._metrics.frames.labels(stream=self._info.stream, stage=stage, outcome="skipped").inc()
+            self._metrics.skipped(stage)
             if stage != "decode":  # the source counts its own, those without an error of their own included
                 self._skips[error.reason] += 1
 
@@ -92,10 +92,9 @@ class VideoReport:
     def write(self, tracks: Tracks) -> None:
         """Count one frame's result."""
         self._tally.add(tracks)
-        stream, waited = self._info.stream, time.monotonic_ns() - tracks.frame.captured_ns
-        self._metrics.latency.labels(stream=stream).observe(waited / NANOSECONDS)
-        for outcome in ("kept", "merged", "suppressed"):
-            self._metrics.boxes.labels(stream=stream, outcome=outcome).inc(getattr(tracks.count, outcome))
+        waited = time.monotonic_ns() - tracks.frame.captured_ns
+        boxes = {outcome: getattr(tracks.count, outcome) for outcome in ("kept", "merged", "suppressed")}
+        self._metrics.written(waited / NANOSECONDS, boxes)
 
     def close(self) -> None:
         """Do nothing: the report is completed by `complete`."""

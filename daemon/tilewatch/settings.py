@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tilewatch.errors import ConfigError
@@ -238,13 +247,16 @@ class CheckpointSettings(Section):
 
 
 class ServiceSettings(Section):
-    """How the program ends."""
+    """How the program ends, and when it is taken for hung."""
 
     drain_seconds: float = Field(
         25.0,
         ge=0,
         le=3600,
         description="seconds to finish what is in work after a stop signal; a second signal ends at once",
+    )
+    stall_seconds: float = Field(
+        120.0, ge=1, le=86400, description="seconds one stage may hold one item before it counts as hung"
     )
 
 
@@ -264,6 +276,27 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe event that is logged")
     format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto: readable on a terminal, JSON otherwise"
+    )
+    dir: Path | None = Field(
+        None,
+        description="folder for a copy of the log as JSON lines in rotated files; unset: none (/logs in the image)",
+    )
+    max_bytes: int = Field(
+        10_000_000, ge=10_000, description="size at which a log file is set aside and a new one begun, bytes"
+    )
+    keep: int = Field(5, ge=1, le=1000, description="log files kept beside the one in use; older ones are removed")
+
+
+class MetricsSettings(Section):
+    """Metrics, health, status and the status page, by HTTP."""
+
+    model_config = SettingsConfigDict(env_prefix="METRICS_")
+    port: int = Field(9464, ge=0, le=65535, description="port of the ops endpoints; 0: none")
+    host: str = Field(
+        "127.0.0.1", min_length=1, description="address they listen on (0.0.0.0 in the image); :: is IPv6 and IPv4"
+    )
+    token: SecretStr | None = Field(
+        None, min_length=8, description="demanded by all of them but /healthz, as bearer token or log-in password"
     )
 
 
@@ -286,6 +319,7 @@ class Settings(BaseModel):
     service: ServiceSettings
     limit: LimitSettings
     log: LogSettings
+    metrics: MetricsSettings
 
     @model_validator(mode="after")
     def _thresholds_in_order(self) -> Self:
@@ -376,10 +410,14 @@ def _nearest(name: str, known: Mapping[str, object]) -> str:
 
 
 def _explain(cls: type[Section], error: ValidationError) -> str:
-    """Return pydantic's first complaint as one line that names the setting, the value and the bound."""
+    """Return pydantic's first complaint as one line that names the setting, the value (no secret) and the bound."""
     first = error.errors(include_url=False)[0]
     message = _message(first["msg"])
-    return f"{cls.env_name(str(first['loc'][0]))}={first['input']}: {message}" if first["loc"] else message
+    if not first["loc"]:
+        return message
+    field = str(first["loc"][0])
+    secret = "SecretStr" in str(cls.model_fields[field].annotation)
+    return f"{cls.env_name(field)}={'***' if secret else first['input']}: {message}"
 
 
 def _message(text: str) -> str:

@@ -108,3 +108,10 @@ def test_env_example_is_a_valid_settings_file_with_the_defaults(tmp_path: Path) 
     active = [line[2:] for line in lines if line.startswith("# ") and line[2:].split("=")[0] in env_names()]
     assert len(active) == len(env_names())
     assert load(env_file=env(tmp_path, "\n".join(active))) == load()
+
+
+def test_refused_secret_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the setting; what was typed stays out of the log."""
+    monkeypatch.setenv("METRICS_TOKEN", "hush")
+    with pytest.raises(ConfigError, match=r"^METRICS_TOKEN=\*\*\*: .*8 "):
+        load()

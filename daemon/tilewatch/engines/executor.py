@@ -96,6 +96,11 @@ class Executor:
         self._ended = asyncio.Event()
         self._ended.set()
         self._closing = False
+        self._called_at: float | None = None
+
+    def busy_since(self) -> float | None:
+        """Return since when the device has been in one call, `time.perf_counter` seconds; None while it is in none."""
+        return self._called_at
 
     @property
     def appetite(self) -> int:
@@ -193,10 +198,18 @@ class Executor:
             job.flying += 1
         full = len(self._in_flight) >= self._engine.feeding.in_flight
         due = self._in_flight[0] if full or not self._waiting else None
-        await self._call(self._exchange, parts, due)
+        await self._timed(self._exchange, parts, due)
         if due is not None:
             self._in_flight.popleft()
             self._settle(due)
+
+    async def _timed(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call on the lane and note how long that has been going on."""
+        self._called_at = time.perf_counter()
+        try:
+            return await self._call(function, *args, **kwargs)
+        finally:
+            self._called_at = None
 
     def _exchange(self, parts: list[Part], due: _Flight | None) -> None:
         """Submit and fetch; on the lane."""
@@ -238,7 +251,7 @@ class Executor:
         self._waiting.clear()
         try:
             if self._in_flight:
-                await self._call(self._drain, len(self._in_flight))
+                await self._timed(self._drain, len(self._in_flight))
         finally:
             self._in_flight.clear()
             for job in list(self._jobs):

@@ -50,6 +50,12 @@ class Channel(Generic[T]):
         self.name = name
         self.capacity = capacity
         self.statistics = ChannelStatistics()
+        self.starving = False
+        """True while the receiver waits for an item."""
+        self.jammed = False
+        """True while the sender waits for room."""
+        self.taken_at = 0.0
+        """When the receiver's last wait or take ended, `time.perf_counter` seconds."""
         self._drops = full == "drop_oldest"
         self._items: deque[T] = deque()
         self._closed = False
@@ -92,6 +98,7 @@ class Channel(Generic[T]):
         if not self._items:
             await self._wait_for_item()
         item = self._items.popleft()
+        self.taken_at = time.perf_counter()
         self.statistics.received += 1
         self._changed.set()
         return item
@@ -102,21 +109,26 @@ class Channel(Generic[T]):
             self.statistics.dropped += 1
             return
         started = time.perf_counter()
+        self.jammed = True
         try:
             while len(self._items) >= self.capacity:
                 await self._change()
         finally:
+            self.jammed = False
             self.statistics.send_wait_seconds += time.perf_counter() - started
 
     async def _wait_for_item(self) -> None:
         started = time.perf_counter()
+        self.starving = True
         try:
             while not self._items:
                 if self._closed:
                     raise StopAsyncIteration
                 await self._change()
         finally:
-            self.statistics.receive_wait_seconds += time.perf_counter() - started
+            self.starving = False
+            self.taken_at = time.perf_counter()
+            self.statistics.receive_wait_seconds += self.taken_at - started
 
     async def _change(self) -> None:
         """Wait until either side did something: with one producer and one consumer only one of them can wait."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from structlog.contextvars import bound_contextvars
@@ -21,7 +22,7 @@ from tilewatch.flow.channel import Channel
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
-    from tilewatch.telemetry.metrics import Metrics
+    from tilewatch.telemetry.streams import StreamMetrics
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -41,6 +42,9 @@ class StageEndedEarlyError(Exception):
 @dataclass(slots=True)
 class StageStatistics:
     """What one stage did. Busy is the time from asking the stage for an item to having it, less its inbox's waits."""
+
+    moved_at: float | None = None
+    """When it last began or gave an item, `time.perf_counter` seconds; None before it begins and once it has ended."""
 
     items: int = 0
     busy_seconds: float = 0.0
@@ -80,9 +84,12 @@ def each(
 
 
 class Pipeline:
-    """One stream's way from its source to its sinks. Runs once."""
+    """One stream's way from its source to its sinks. Runs once.
 
-    def __init__(self, stream: str, steps: list[Step], metrics: Metrics) -> None:
+    `stream` is its name in the log; in the metrics it goes by the label of `metrics`.
+    """
+
+    def __init__(self, stream: str, steps: list[Step], metrics: StreamMetrics) -> None:
         self.stream = stream
         self.steps = steps
         self._metrics = metrics
@@ -90,6 +97,18 @@ class Pipeline:
             Channel[Any](step.name, step.capacity, full="drop_oldest" if step.drop_oldest else "block")
             for step in steps[:-1]
         ]
+
+    def busy_since(self) -> dict[str, Callable[[], float | None]]:
+        """Return, for every stage, what tells since when it has held an item; None while it waits (telemetry.health).
+
+        Times are `time.perf_counter` seconds.
+        """
+        return {step.name: partial(self._held_since, position) for position, step in enumerate(self.steps)}
+
+    @property
+    def channels(self) -> tuple[Channel[Any], ...]:
+        """The channels, each named by the stage before it."""
+        return tuple(self._channels)
 
     async def run(self) -> None:
         """Run until the source has ended and everything is through.
@@ -99,13 +118,27 @@ class Pipeline:
         """
         inboxes: list[Channel[Any] | None] = [None, *self._channels]
         outboxes: list[Channel[Any] | None] = [*self._channels, None]
-        async with TaskGroup() as group:
-            for step, inbox, outbox in zip(self.steps, inboxes, outboxes, strict=True):
-                group.create_task(self._run_stage(step, inbox, outbox), name=f"{self.stream}:{step.name}")
+        with self._metrics.running(self._channels):
+            async with TaskGroup() as group:
+                for step, inbox, outbox in zip(self.steps, inboxes, outboxes, strict=True):
+                    group.create_task(self._run_stage(step, inbox, outbox), name=f"{self.stream}:{step.name}")
+
+    def _held_since(self, position: int) -> float | None:
+        moved_at = self.steps[position].statistics.moved_at
+        if moved_at is None or (position < len(self._channels) and self._channels[position].jammed):
+            return None
+        if position == 0:
+            return moved_at
+        inbox = self._channels[position - 1]
+        return None if inbox.starving else max(moved_at, inbox.taken_at)
 
     async def _run_stage(self, step: Step, inbox: Channel[Any] | None, outbox: Channel[Any] | None) -> None:
         with bound_contextvars(stream=self.stream, stage=step.name):
-            await self._pump(step, inbox, outbox)
+            step.statistics.moved_at = time.perf_counter()
+            try:
+                await self._pump(step, inbox, outbox)
+            finally:
+                step.statistics.moved_at = None
 
     async def _pump(self, step: Step, inbox: Channel[Any] | None, outbox: Channel[Any] | None) -> None:
         source = inbox if inbox is not None else Channel[Any]("nothing", 1)
@@ -114,7 +147,8 @@ class Pipeline:
             async for item in items:
                 busy = time.perf_counter() - started - (source.statistics.receive_wait_seconds - waited)
                 await self._deliver(step, item, busy, outbox)
-                started, waited = time.perf_counter(), source.statistics.receive_wait_seconds
+                step.statistics.moved_at = started = time.perf_counter()
+                waited = source.statistics.receive_wait_seconds
         if inbox is not None and not inbox.exhausted:
             raise StageEndedEarlyError(f"stage {step.name} returned before its inbox was exhausted")
         step.statistics.receive_wait_seconds = source.statistics.receive_wait_seconds
@@ -125,9 +159,9 @@ class Pipeline:
     async def _deliver(self, step: Step, item: object, busy: float, outbox: Channel[Any] | None) -> None:
         step.statistics.items += 1
         step.statistics.busy_seconds += busy
-        self._metrics.stage_duration.labels(stage=step.name).observe(busy)
-        self._metrics.frames.labels(stream=self.stream, stage=step.name, outcome="ok").inc()
+        self._metrics.given(step.name, busy)
         if outbox is not None:
-            waited = outbox.statistics.send_wait_seconds
+            waited, dropped = outbox.statistics.send_wait_seconds, outbox.statistics.dropped
             await outbox.send(item)
-            self._metrics.channel_wait.labels(stage=step.name).inc(outbox.statistics.send_wait_seconds - waited)
+            self._metrics.waited(step.name, outbox.statistics.send_wait_seconds - waited)
+            self._metrics.dropped(step.name, outbox.statistics.dropped - dropped)

@@ -304,6 +304,24 @@ def test_cancelled_run_waits_for_what_is_in_flight_and_answers_all(loop: str) ->
     assert len(engine.released) == 3
 
 
+def test_executor_is_busy_exactly_while_the_device_is_in_a_call(loop: str) -> None:
+    """Health: a call that does not come back can be dated; a device without work is not busy."""
+    engine = FakeEngine(Feeding(batch=1, in_flight=1))
+
+    async def scenario() -> list[bool]:
+        executor, gate = make(engine)
+        idle = executor.busy_since() is not None
+        gate.is_open.clear()
+        work = asyncio.ensure_future(served(executor, executor.infer(batch_of(1))))
+        await turns_until(lambda: gate.calls == 1)
+        hung = executor.busy_since() is not None
+        gate.is_open.set()
+        await work
+        return [idle, hung, executor.busy_since() is not None]
+
+    assert run_on(loop, scenario()) == [False, True, False]
+
+
 def test_cancelled_caller_takes_its_waiting_tiles_along(loop: str) -> None:
     """What has not been submitted never is; others are served; the slot comes back once nothing of it runs."""
     engine = FakeEngine(Feeding(batch=1, in_flight=2))

@@ -54,9 +54,8 @@ def collect_into(found: list[Any]) -> Callable[..., Any]:
 
 def pipeline(*stages: Callable[..., Any], capacity: int = 2) -> Pipeline:
     """Return a pipeline of stages named by their position."""
-    return Pipeline(
-        "clip", [Step(name=f"s{i}", stage=stage, capacity=capacity) for i, stage in enumerate(stages)], metrics.create()
-    )
+    steps = [Step(name=f"s{i}", stage=stage, capacity=capacity) for i, stage in enumerate(stages)]
+    return Pipeline("clip", steps, metrics.create().stream("file-0"))
 
 
 def test_drain_delivers_every_item_and_flushes(run: Run) -> None:
@@ -180,3 +179,53 @@ def test_widest_radius_wins_among_several_errors() -> None:
     assert verdict(BaseExceptionGroup("g", [stream, BaseExceptionGroup("h", [engine])])) is engine
     assert verdict(BaseExceptionGroup("g", [stream, engine, bug])) is bug
     assert verdict(stream) is stream
+
+
+def test_the_stage_that_holds_an_item_is_busy_and_the_waiting_ones_are_not(run: Run) -> None:
+    """Health: with one stage stuck, those behind it starve, those before it are jammed, and it alone is busy."""
+
+    async def scenario() -> tuple[dict[str, bool], ...]:
+        gate = asyncio.Event()
+
+        async def stuck(inbox: AsyncIterator[int]) -> AsyncGenerator[int, None]:
+            async for item in inbox:
+                if item == 2:
+                    await gate.wait()
+                yield item
+
+        line = pipeline(count_to(100), double, stuck, double, collect_into([]))
+
+        def busy() -> dict[str, bool]:
+            return {stage: since() is not None for stage, since in line.busy_since().items()}
+
+        before = busy()
+        running = asyncio.ensure_future(line.run())
+        for _ in range(100):
+            await asyncio.sleep(0)
+        held = busy()
+        gate.set()
+        await running
+        return before, held, busy()
+
+    nobody = dict.fromkeys(["s0", "s1", "s2", "s3", "s4"], False)
+    assert run(scenario()) == (nobody, nobody | {"s2": True}, nobody)
+
+
+def test_a_stage_that_moves_is_busy_since_its_last_item(run: Run) -> None:
+    """Health: time counts from the last item taken or given, so a busy pipeline is never a stalled one."""
+    seen: list[float] = []
+
+    async def scenario() -> None:
+        async def noting(inbox: AsyncIterator[int]) -> AsyncGenerator[int, None]:
+            async for item in inbox:
+                since = line.busy_since()["s1"]()
+                assert since is not None
+                seen.append(since)
+                yield item
+
+        line = pipeline(count_to(5), noting, collect_into([]))
+        await line.run()
+
+    run(scenario())
+    assert len(set(seen)) == 5
+    assert seen == sorted(seen)

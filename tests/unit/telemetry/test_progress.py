@@ -7,9 +7,7 @@ import json
 import re
 
 import pytest
-from prometheus_client import generate_latest
 
-from tilewatch.telemetry import metrics
 from tilewatch.telemetry.progress import Outcome, ProgressReport, StageRow
 
 DONE = Outcome(
@@ -77,14 +75,3 @@ def test_stage_table_names_the_stage_and_its_share() -> None:
     _, err = shown(io.StringIO(), DONE)
     assert "decode" in err
     assert "50%" in err
-
-
-def test_metrics_have_the_prefix_and_no_open_labels() -> None:
-    """Names begin with tilewatch_; what is labelled is labelled by settings and enums."""
-    made = metrics.create()
-    made.frames.labels(stream="clip", stage="decode", outcome="ok").inc()
-    made.batch_items.observe(8)
-    text = generate_latest(made.registry).decode()
-    names = {line.split("{")[0].split(" ")[0] for line in text.splitlines() if not line.startswith("#")}
-    assert 'tilewatch_frames_total{outcome="ok",stage="decode",stream="clip"} 1.0' in text
-    assert all(name.startswith("tilewatch_") for name in names)
