@@ -35,17 +35,7 @@ class Tracker:
         self._decode = decode
         self._detect: DetectSettings = settings.detect
         self._area = WatchedArea(settings.tile.roi, settings.tile.ignore)
-        self._bytetrack = (
-            ByteTrack(
-                high=settings.track_high,
-                low=settings.track.low,
-                new=settings.track_new,
-                match=settings.track.match,
-                buffer_seconds=settings.track.buffer_seconds,
-            )
-            if settings.tracking.enable_tracking
-            else None
-        )
+        self._bytetrack = _bytetrack(settings) if settings.tracking.enable_tracking else None
 
     def __call__(self, heads: RawHeads) -> Tracks:
         """Return what is reported of one frame. Runs on the track lane."""
@@ -84,6 +74,22 @@ class Tracker:
             age=np.zeros(count, np.int32),
             count=merged.boxes,
         )
+
+
+def _bytetrack(settings: Settings) -> ByteTrack:
+    """Return a fresh tracker as the settings want it."""
+    track = settings.track
+    return ByteTrack(
+        mode=track.mode,
+        flavour=track.flavour,
+        high=settings.track_high,
+        low=track.low,
+        new=settings.track_new,
+        match=track.match,
+        buffer_seconds=track.buffer_seconds,
+        buffer_frames=track.buffer_frames,
+        lock_class=settings.tracking.track_class == "lock",
+    )
 
 
 def to_frame(xyxy: F32, tile: np.ndarray, tiles: Tiles) -> F32:

@@ -50,6 +50,13 @@ def tracked(rows: Sequence[Sequence[float]], *, frames: int = 1, **settings: Any
     return [tracker(heads(index)) for index in range(frames)]
 
 
+def last(seen: Sequence[Sequence[Sequence[float]]], **settings: Any) -> Tracks:
+    """Return what is reported of the last of some frames, each with its own candidates."""
+    rows = iter(seen)
+    tracker = Tracker(lambda _: candidates(*next(rows)), load(overrides=settings))
+    return [tracker(heads(index)) for index in range(len(seen))][-1]
+
+
 def test_boxes_are_placed_clipped_and_merged_in_the_frame() -> None:
     """The second tile's boxes are moved by its corner; parts on the seam become one."""
     rows = [(500, 100, 655, 200, 0.8, 0, 0), (0, 100, 140, 200, 0.7, 0, 1)]
@@ -72,6 +79,23 @@ def test_ids_start_from_one_for_every_video_and_stay() -> None:
         assert [tracks.track_id.tolist() for tracks in found] == [[1, 2]] * 5
         assert found[-1].age.tolist() == [4, 4]
         assert found[-1].label.tolist() == [3, 3]
+
+
+def test_class_is_locked_unless_it_is_to_be_free() -> None:
+    """TRACK_CLASS: one box of another class does not rename an object; free, or in parity mode, it does."""
+    seen = [[(100, 100, 150, 200, 0.9, label, 0)] for label in (3, 3, 5)]
+    how: list[dict[str, Any]] = [{}, {"TRACK_CLASS": "free"}, {"TRACK_MODE": "parity"}]
+    assert [last(seen, **settings).label.tolist() for settings in how] == [[3], [5], [5]]
+
+
+def test_parity_mode_waits_in_frames_and_its_flavours_differ() -> None:
+    """TRACK_MODE, TRACK_FLAVOUR, TRACK_BUFFER_FRAMES reach the tracker: exactly high is high for ultralytics alone."""
+    person: tuple[float, ...] = (100, 100, 150, 200, 0.5, 0, 0)
+    seen = [[person], [person], [], [], [], [person], [person]]
+    parity: dict[str, Any] = {"TRACK_MODE": "parity", "TRACK_HIGH": 0.5, "TRACK_NEW": 0.5}
+    assert last(seen, **parity, TRACK_BUFFER_FRAMES=30).track_id.tolist() == [1]
+    assert last(seen, **parity, TRACK_BUFFER_FRAMES=1).track_id.tolist() == [2]
+    assert last(seen, **parity, TRACK_FLAVOUR="original").track_id.tolist() == []
 
 
 def test_without_tracking_sure_boxes_are_reported_without_ids() -> None:
