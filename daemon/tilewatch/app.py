@@ -57,6 +57,14 @@ EXIT_STOPPED = 75
 logger = log.logger("app")
 
 
+@dataclass(slots=True)
+class Camera:
+    """What one camera's segments hand on, one to the next."""
+
+    tracker: bytes | None = None
+    """State of the tracker after the last segment that was completed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """What the videos of one call have in common, beside the detector."""
@@ -65,6 +73,7 @@ class Session:
     progress: ProgressReport
     max_frames: int | None
     profile: bool
+    camera: Camera
 
 
 def run(
@@ -85,7 +94,7 @@ def run(
 
 async def _run(folders: dict[Path, ResultFolder], settings: Settings, *, max_frames: int | None, profile: bool) -> int:
     """Process all videos and return the exit code."""
-    session = Session(Shutdown(settings.service.drain_seconds), ProgressReport(), max_frames, profile)
+    session = Session(Shutdown(settings.service.drain_seconds), ProgressReport(), max_frames, profile, Camera())
     outcomes = await _process_all(folders, settings, session)
     if session.shutdown.requested:
         left = len(folders) - len(outcomes)
@@ -138,10 +147,13 @@ class Detector:
         self.executor = executor
         self.wanted = class_names.wanted(settings.detect.classes, engine.info.names, engine.head.classes)
 
-    def tracker(self) -> Tracker:
-        """Return a fresh tracker: ids start from 1 for every video."""
+    def tracker(self, info: StreamInfo, camera: Camera) -> Tracker:
+        """Return a fresh tracker: ids start from 1 for every video, or go on where the segments of one camera do."""
         read = partial(self.engine.head.decode, threshold=self.settings.score_floor, wanted=self.wanted)
-        return Tracker(read, self.settings)
+        tracker = Tracker(read, self.settings)
+        if self.settings.track.id_scope == "camera" and camera.tracker is not None:
+            tracker.follow(camera.tracker, float(info.start_pts * info.time_base))
+        return tracker
 
     def sinks(self, info: StreamInfo, folder: ResultFolder) -> list[Sink]:
         """Return the sinks of the formats that were asked for; blocking."""
@@ -211,18 +223,21 @@ class VideoJob:
             stack.push_async_callback(lanes["encode"].clean_up, _abort, sinks)
             report = await lanes["decode"].call(self._make_report, info)
             self.report = report
-            await self._flow(info, lanes, [*sinks, report])
+            tracker = self._detector.tracker(info, self.session.camera)
+            await self._flow(info, lanes, tracker, [*sinks, report])
             stopped = self.session.shutdown.requested
             warnings = [text for sink in sinks if isinstance(sink, VideoSink) for text in sink.warnings]
-            return await lanes["encode"].call(report.complete, self._folder, interrupted=stopped, warnings=warnings)
+            outcome = await lanes["encode"].call(report.complete, self._folder, interrupted=stopped, warnings=warnings)
+            self.session.camera.tracker = tracker.state()
+            return outcome
 
     def _make_report(self, info: StreamInfo) -> VideoReport:
         detector = self._detector
         return VideoReport(info, self._source, detector.settings, detector.engine.info, detector.metrics)
 
-    async def _flow(self, info: StreamInfo, lanes: dict[str, Lane], sinks: Sequence[Sink]) -> None:
+    async def _flow(self, info: StreamInfo, lanes: dict[str, Lane], tracker: Tracker, sinks: Sequence[Sink]) -> None:
         """Run the pipeline to its end."""
-        steps = self._steps(lanes, sinks)
+        steps = self._steps(lanes, tracker, sinks)
         assert self.report is not None  # noqa: S101 set by `run`, the only caller
         self.report.watch(steps, lanes)
         self.session.progress.begin(info.path.name, self._expected(info))
@@ -235,11 +250,11 @@ class VideoJob:
         finally:
             up.set(0)
 
-    def _steps(self, lanes: dict[str, Lane], sinks: Sequence[Sink]) -> list[Step]:
+    def _steps(self, lanes: dict[str, Lane], tracker: Tracker, sinks: Sequence[Sink]) -> list[Step]:
         """Return the five stages of DESIGN's way of a frame, each with its lane."""
         assert self.report is not None  # noqa: S101 set by `run`, the only caller
         queue, skipped = self._detector.settings.queue, self.report.skipped
-        cutter, tracker = TileStage(self._detector.engine, self._detector.settings.tile), self._detector.tracker()
+        cutter = TileStage(self._detector.engine, self._detector.settings.tile)
 
         async def tile(frame: Frame) -> TileBatch:
             return await lanes["tile"].call(cutter, frame)

@@ -183,6 +183,11 @@ class TrackSettings(Section):
     flavour: Literal["ultralytics", "original"] = Field(
         "ultralytics", description="whose ByteTrack parity mode reproduces"
     )
+    id_scope: Literal["video", "camera"] = Field(
+        "video",
+        description="video: ids count from 1 in every video; camera: the videos of one run are segments of one camera "
+        "in this order, ids go on from one to the next, and tracks too where the timestamps do",
+    )
     buffer_frames: int = Field(
         30, ge=0, le=100_000, description="frames a lost track waits in parity mode, which knows no time"
     )

@@ -102,6 +102,11 @@ class ByteTrack:
         return int(self._counts[2])
 
     @property
+    def newest(self) -> float:
+        """Time of the newest frame, seconds; -inf before the first."""
+        return self._clock.newest
+
+    @property
     def refused(self) -> int:
         """Boxes refused so far: not finite, beyond any picture, or without area."""
         return int(self._counts[3])
