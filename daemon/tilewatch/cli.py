@@ -1,4 +1,4 @@
-"""The command line: `run`, `model`, `config`; turns outcomes into exit codes."""
+"""The command line: `run`, `eval`, `model`, `config`; turns outcomes into exit codes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from tilewatch import __version__
+from tilewatch.commands.eval import evaluate
 from tilewatch.errors import InputError, TilewatchError, UsageError
 from tilewatch.settings import load
 
@@ -119,6 +120,9 @@ def run(
     paths = _inputs([*(inputs or []), *(more or [])], settings, demo=demo)
     target = output or settings.path.output_dir
     raise typer.Exit(app.run(paths, target, settings, max_frames=max_frames, profile=profile))
+
+
+cli.command("eval")(evaluate)
 
 
 @model_cli.command("fetch")
