@@ -56,7 +56,7 @@ def bring_together(truth: Boxes, found: Boxes, benchmark: Benchmark = "none") ->
     frames = np.union1d(truth.frame, found.frame)
     for here, everything in zip(_rows_of(frames, truth.frame), _rows_of(frames, found.frame), strict=True):
         iou = overlaps(truth.box[here], found.box[everything])
-        gone = _on_distractors(iou, truth.label[here]) if benchmark == "MOT17" else []
+        gone = _on_distractors(iou, truth.label[here]) if benchmark == "MOT17" else np.zeros(0, np.intp)
         result.truth.append(objects[here[counts[here]]])
         result.found.append(np.delete(tracks[everything], gone))
         result.overlap.append(np.delete(iou[counts[here]], gone, axis=1))
