@@ -52,5 +52,7 @@ prepare_environment() {
   local groups=()
   [ "$group" = run ] || groups=(--group "$root/pyproject.toml:$group")
   (cd "$root" && "$ENVIRONMENT/bin/python" -m pip install -q --disable-pip-version-check -e . "${groups[@]}")
+  # Without what it declares: a second OpenCV, which would take the place of ours.
+  [ "$group" != test ] || "$ENVIRONMENT/bin/python" -m pip install -q --disable-pip-version-check --no-deps "trackeval>=1.3,<2"
   echo "$want" >"$stamp"
 }

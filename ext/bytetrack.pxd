@@ -20,10 +20,13 @@ cdef enum:
     TENTATIVE = 1
     TRACKED = 2
     LOST = 4
+    RIVALS = 4            # classes a track keeps count of
 
 cdef struct Track:
     double[20] motion     # see kalman.pxd
     double seen           # seconds of the last match
+    double[RIVALS] votes  # weight of each rival class, the leading one's first; 0: a free place
+    int32_t[RIVALS] rivals
     int64_t id            # 0: none yet
     int64_t born          # frame of the first box
     int64_t last          # frame of the last match
@@ -45,6 +48,7 @@ cdef struct Rules:
     int32_t aspect        # the filter's third coordinate is w/h instead of w
     int32_t strict        # a high score is above `high` rather than at least `high`
     int32_t own           # our mode rather than a reference's
+    int32_t lock          # a track shows its leading class rather than its last box's
 
 cdef struct Scene:
     const Rules* rules

@@ -6,7 +6,7 @@ The rules are told by the numpy twin, step by step under the same names.
 cimport assign as assignment
 cimport camera
 cimport kalman
-from bytetrack cimport LOST, TENTATIVE, TRACKED, Rules, Scene, Track, tilewatch_overlaps
+from bytetrack cimport LOST, RIVALS, TENTATIVE, TRACKED, Rules, Scene, Track, tilewatch_overlaps
 from libc.math cimport INFINITY, ceil, fabs, isfinite
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
@@ -101,6 +101,30 @@ cdef void compare(Scene* s, const float* box) noexcept nogil:
 
 # ---- association
 
+cdef void vote(Track* track, int32_t label, double weight) noexcept nogil:
+    """Count a box for its class; a class without a place takes as much from all rivals as the lightest can give."""
+    cdef int c, place = 0
+    cdef double taken
+    weight = max(weight, 0)
+    for c in range(RIVALS):
+        if track.rivals[c] == label and track.votes[c] > 0:
+            place = c
+            break
+        if track.votes[c] < track.votes[place]:
+            place = c
+    if track.rivals[place] != label or not track.votes[place] > 0:
+        taken = min(weight, track.votes[place])
+        for c in range(RIVALS):
+            track.votes[c] -= taken
+        weight -= taken
+        if weight > 0:
+            track.rivals[place] = label
+    track.votes[place] += weight
+    if track.votes[place] > track.votes[0]:
+        track.rivals[0], track.rivals[place] = track.rivals[place], track.rivals[0]
+        track.votes[0], track.votes[place] = track.votes[place], track.votes[0]
+
+
 cdef void take(Scene* s, Track* track, int d) noexcept nogil:
     """Give a detection to a track."""
     cdef double[4] wide
@@ -108,6 +132,7 @@ cdef void take(Scene* s, Track* track, int d) noexcept nogil:
     kalman.correct(track.motion, wide, s.rules.aspect)
     track.status, track.matched = TRACKED, 1
     track.score, track.label = s.score[d], s.label[d]
+    vote(track, s.label[d], s.score[d])
     track.last, track.seen = s.frame, s.now
     track.hits += 1
 
@@ -227,6 +252,8 @@ cdef void begin(Scene* s, Track* track, int d, int64_t* next_id) noexcept nogil:
     kalman.start(track.motion, wide, s.rules.aspect)
     track.status = TRACKED if s.frame == 1 else TENTATIVE
     track.score, track.label = s.score[d], s.label[d]
+    track.rivals[0] = s.label[d]
+    vote(track, s.label[d], s.score[d])
     track.born = track.last = s.frame
     track.seen, track.hits = s.now, 1
     if not s.rules.own:
@@ -381,7 +408,8 @@ def update(
         for i in range(shown):
             at = s.order[i]
             box_of(&s, &s.tracks[at], &out_xyxy[i, 0])
-            out_score[i], out_label[i] = s.tracks[at].score, s.tracks[at].label
+            out_score[i] = s.tracks[at].score
+            out_label[i] = s.tracks[at].rivals[0] if s.rules.lock else s.tracks[at].label
             out_id[i], out_age[i] = s.tracks[at].id, <int32_t>(frame - s.tracks[at].born)
         counts[0], counts[1] = s.tracked, s.total
     return shown

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from tilewatch.detector import open_detector
-from tilewatch.errors import StreamError
+from tilewatch.errors import StreamError, UsageError
 from tilewatch.flow.backports import BaseExceptionGroup, TaskGroup
 from tilewatch.flow.shutdown import Shutdown
 from tilewatch.flow.supervisor import verdict
@@ -49,6 +49,8 @@ def run(inputs: Sequence[Path], output: Path, settings: Settings, options: RunOp
         ProcessError: nothing could be processed: the settings, the model or the output do not do.
     """
     log.configure(settings.log)
+    if options.parallel > 1 and settings.track.id_scope == "camera":
+        raise UsageError("TRACK_ID_SCOPE=camera: one segment follows the other: leave --parallel at 1")
     folders = destinations(inputs, output)
     try:
         return uvloop.run(process(folders, settings, options))

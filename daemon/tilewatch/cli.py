@@ -1,4 +1,4 @@
-"""The command line: `run`, `model`, `config`; turns outcomes into exit codes."""
+"""The command line: `run`, `eval`, `model`, `config`; turns outcomes into exit codes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from tilewatch import __version__
+from tilewatch.commands.eval import evaluate
 from tilewatch.errors import InputError, TilewatchError, UsageError
 from tilewatch.settings import load
 
@@ -121,6 +122,9 @@ def run(
     target = output or settings.path.output_dir
     options = app.RunOptions(max_frames=max_frames, profile=profile, parallel=parallel)
     raise typer.Exit(app.run(paths, target, settings, options))
+
+
+cli.command("eval")(evaluate)
 
 
 @model_cli.command("fetch")

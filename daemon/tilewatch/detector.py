@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,14 @@ MODEL_FOLDER = Path("/models")
 logger = log.logger("detector")
 
 
+@dataclass(slots=True)
+class Camera:
+    """What one camera's segments hand on, one to the next."""
+
+    tracker: bytes | None = None
+    """State of the track stage after the last segment that was completed."""
+
+
 class Detector:
     """The engine and everything that all videos share."""
 
@@ -52,10 +61,13 @@ class Detector:
         self.executor = executor
         self.wanted = class_names.wanted(settings.detect.classes, engine.info.names, engine.head.classes)
 
-    def tracker(self) -> Tracker:
-        """Return a fresh tracker: ids start from 1 for every video."""
+    def tracker(self, info: StreamInfo, camera: Camera) -> Tracker:
+        """Return a fresh tracker: ids start from 1 for every video, or go on where the segments of one camera do."""
         read = partial(self.engine.head.decode, threshold=self.settings.score_floor, wanted=self.wanted)
-        return Tracker(read, self.settings)
+        tracker = Tracker(read, self.settings)
+        if self.settings.track.id_scope == "camera" and camera.tracker is not None:
+            tracker.follow(camera.tracker, float(info.start_pts * info.time_base))
+        return tracker
 
     def video(self, info: StreamInfo, folder: ResultFolder) -> list[VideoSink]:
         """Return the sink of the annotated video, if it was asked for; blocking."""

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tilewatch.detector import Camera
 from tilewatch.flow.backports import BaseExceptionGroup
 from tilewatch.flow.lane import Lane
 from tilewatch.flow.pipeline import Pipeline, Step, each
@@ -45,6 +46,7 @@ class Session:
     shutdown: Shutdown
     progress: Progress
     slots: FileSlots = field(default_factory=FileSlots)
+    camera: Camera = field(default_factory=Camera)
     max_frames: int | None = None
     health: Health | None = None
 
@@ -140,7 +142,7 @@ class VideoJob:
 
     def _make_parts(self, info: StreamInfo, report: VideoReport) -> Parts:
         """Return the sinks and the tracker, brought to where an earlier process got; blocking."""
-        detector, tracker = self._detector, self._detector.tracker()
+        detector, tracker = self._detector, self._detector.tracker(info, self._session.camera)
         if self._work is None:
             video = detector.video(info, self._folder)
             return Parts([*video, *detector.rows(info, self._folder), report], tracker)
@@ -221,6 +223,7 @@ class VideoJob:
         videos = [sink for sink in parts.sinks if isinstance(sink, (VideoSink, DurableSink))]
         warnings = [text for sink in videos for text in sink.warnings]
         outcome = report.complete(self._folder, interrupted=not whole, warnings=warnings)
+        self._session.camera.tracker = parts.tracker.state()
         if parts.work:
             parts.work.workspace.remove()
         return outcome

@@ -186,12 +186,31 @@ class TrackSettings(Section):
         0.8, gt=0, le=1, description="matching limit: 1 - IoU x score up to which box and track belong together"
     )
     buffer_seconds: float = Field(1.5, ge=0, le=3600, description="seconds a lost track waits to be found again")
+    mode: Literal["default", "parity"] = Field(
+        "default", description="parity: exactly what the published tracker gives, frame by frame, whatever the time"
+    )
+    flavour: Literal["ultralytics", "original"] = Field(
+        "ultralytics", description="whose ByteTrack parity mode reproduces"
+    )
+    id_scope: Literal["video", "camera"] = Field(
+        "video",
+        description="video: ids count from 1 in every video; camera: the videos of one run are segments of one camera "
+        "in this order, ids go on from one to the next, and tracks too where the timestamps do",
+    )
+    buffer_frames: int = Field(
+        30, ge=0, le=100_000, description="frames a lost track waits in parity mode, which knows no time"
+    )
 
 
 class TrackingSettings(Section):
-    """Whether objects keep their identity at all."""
+    """Whether objects keep their identity and their class at all."""
 
     enable_tracking: bool = Field(default=True, description="false: boxes only, no ids")
+    track_class: Literal["lock", "free"] = Field(
+        "lock",
+        description="lock: an object is of the class with the largest sum of scores over its life; "
+        "free: of its last box's class, as always in parity mode",
+    )
 
 
 class OutputSettings(Section):

@@ -113,6 +113,30 @@ def test_ids_restart_for_every_video(tmp_path: Path, model: Path) -> None:
     assert rows[0] == rows[1] != ""
 
 
+def ids_in(rows: Path) -> set[int]:
+    """Return the ids in a MOTChallenge file."""
+    return {int(row.split(",")[1]) for row in rows.read_text().splitlines()}
+
+
+@pytest.mark.parametrize(("clock", "go_on"), [(0, False), (1, True)])
+def test_ids_go_on_over_the_segments_of_one_camera(tmp_path: Path, model: Path, clock: int, go_on: bool) -> None:
+    """TRACK_ID_SCOPE=camera: new ids only; where the recorder's clock runs on, the same objects keep theirs."""
+    clips = [
+        make_clip(tmp_path / "a.mkv", Clip(frames=8)),
+        make_clip(tmp_path / "b.mkv", Clip(frames=8, first_number=8, clock_seconds=clock)),
+    ]
+    bad = tmp_path / "broken.mkv"
+    bad.write_bytes(b"no segment")
+    out, options = tmp_path / "out", ("--model", model, *SMALL_TILES, "--formats", "mot")
+    run_tilewatch("run", clips[0], bad, clips[1], "-o", out, *options, code=65, TRACK_ID_SCOPE="camera")
+    first, second = (ids_in(out / name / "tracks.mot.txt") for name in "ab")
+    assert min(first) == 1
+    if go_on:
+        assert first & second
+    else:
+        assert min(second) == max(first) + 1
+
+
 def test_one_bad_file_does_not_stop_the_others(tmp_path: Path, model: Path, clip: Path) -> None:
     """The bad file is reported, the good one is done, the exit code tells."""
     bad = tmp_path / "bad.mp4"

@@ -3,7 +3,8 @@
 Two modes on one code path. `parity` gives what the published trackers give, frame by frame, in the `flavour` of
 ultralytics or of the original. `default` adds what makes it better on real footage: the camera's own movement is told
 from the boxes, prediction follows the timestamps rather than a count of frames, the patience with lost objects is in
-seconds, a box on top of a matched object starts nothing, and ids are given once an object is confirmed.
+seconds, a box on top of a matched object starts nothing, ids are given once an object is confirmed, and an object is of
+the class that most of its boxes speak for.
 
 The rules are in `reference.bytetrack`.
 """
@@ -32,7 +33,7 @@ Flavour: TypeAlias = Literal["ultralytics", "original"]
 
 STATE = np.dtype([("magic", "S8"), ("own", "i4"), ("pixel", "f4"), ("clock", "f8", 6), ("counts", "i8", 4)])
 """What stands before the tracks in a saved state."""
-MAGIC = b"twtrack1"
+MAGIC = b"twtrack2"
 
 
 class TrackArrays(NamedTuple):
@@ -43,7 +44,7 @@ class TrackArrays(NamedTuple):
     score: F32
     """(M,) score of the detection taken in this frame."""
     label: I32
-    """(M,) class index of that detection."""
+    """(M,) class index: the one that leads by score over the track's life, or that of the last detection."""
     track_id: I64
     """(M,) from 1."""
     age: I32
@@ -55,9 +56,11 @@ class ByteTrack:
 
     Scores from `high` are matched first, those above `low` may continue a track, those from `new` may begin one.
     `match` is the limit of 1 - IoU x score up to which track and box belong together. A lost track waits
-    `buffer_seconds` (default) or `buffer_frames` (parity). `flavour` matters in parity mode only.
+    `buffer_seconds` (default) or `buffer_frames` (parity). `flavour` matters in parity mode only. With `lock_class` a
+    track shows the class with the largest sum of scores so far, of equal ones the one that led before; without it, and
+    in parity mode always, that of its last box. Ids count from `first_id`.
 
-    Raises ValueError for an unknown mode or flavour.
+    Raises ValueError for an unknown mode or flavour, or ids that do not count from 1 or more.
     """
 
     def __init__(  # noqa: PLR0913 -- the published parameters
@@ -71,15 +74,20 @@ class ByteTrack:
         match: float = 0.8,
         buffer_seconds: float = 1.5,
         buffer_frames: int = 30,
+        lock_class: bool = True,
+        first_id: int = 1,
     ) -> None:
         if mode not in {"default", "parity"} or flavour not in {"ultralytics", "original"}:
             raise ValueError(f"mode {mode!r}, flavour {flavour!r}: no such tracker")
+        if first_id < 1:
+            raise ValueError(f"first id {first_id}: ids count from 1 or more")
         own, pixels = mode == "default", mode == "parity" and flavour == "original"
         self._rules = np.zeros(1, RULES)
         buffer, extra = buffer_seconds if own else buffer_frames, 0 if pixels else 1e-7
-        self._rules[0] = (match, buffer, high, low, new, pixels, extra, not own, pixels, own)
+        own_rules = (own, own and lock_class)
+        self._rules[0] = (match, buffer, high, low, new, pixels, extra, not own, pixels, *own_rules)
         self._clock = Clock()
-        self._counts = np.array([0, 0, 1, 0], np.int64)  # tracked, tracked and lost, next id, refused
+        self._counts = np.array([0, 0, first_id, 0], np.int64)  # tracked, tracked and lost, next id, refused
         self._tracks = np.zeros(0, TRACK)
         self._spare = np.zeros(0, TRACK)
         self._scratch: tuple[I32, NDArray[np.float64], F32] = (
@@ -87,6 +95,16 @@ class ByteTrack:
             np.zeros(0),
             np.zeros(0, np.float32),
         )
+
+    @property
+    def next_id(self) -> int:
+        """The id that the next new object will get."""
+        return int(self._counts[2])
+
+    @property
+    def newest(self) -> float:
+        """Time of the newest frame, seconds; -inf before the first."""
+        return self._clock.newest
 
     @property
     def refused(self) -> int:

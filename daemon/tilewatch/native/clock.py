@@ -51,6 +51,11 @@ class Clock:
         if self._run >= RESET and math.isfinite(seconds):
             self._newest, self._run = seconds, 0
 
+    @property
+    def newest(self) -> float:
+        """The newest timestamp, seconds; -inf before the first."""
+        return self._newest
+
     def state(self) -> tuple[float, ...]:
         """Return all there is to it, as six numbers."""
         return (self.frame, self.now, self.late, self._newest, self._gap, self._run)

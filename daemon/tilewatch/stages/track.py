@@ -29,23 +29,14 @@ class Decoder(Protocol):
 
 
 class Tracker:
-    """RawHeads in, Tracks out. One for each video: ids start from 1 and nothing is shared."""
+    """RawHeads in, Tracks out. One for each video: ids start from 1, and nothing is shared unless it is to `follow`."""
 
     def __init__(self, decode: Decoder, settings: Settings) -> None:
         self._decode = decode
+        self._settings = settings
         self._detect: DetectSettings = settings.detect
         self._area = WatchedArea(settings.tile.roi, settings.tile.ignore)
-        self._bytetrack = (
-            ByteTrack(
-                high=settings.track_high,
-                low=settings.track.low,
-                new=settings.track_new,
-                match=settings.track.match,
-                buffer_seconds=settings.track.buffer_seconds,
-            )
-            if settings.tracking.enable_tracking
-            else None
-        )
+        self._bytetrack = _bytetrack(settings) if settings.tracking.enable_tracking else None
 
     def __call__(self, heads: RawHeads) -> Tracks:
         """Return what is reported of one frame. Runs on the track lane."""
@@ -57,16 +48,30 @@ class Tracker:
         return Tracks(frame=heads.frame, **found._asdict(), count=merged.boxes)
 
     def state(self) -> bytes:
-        """Return all that the next frames depend on, except the settings."""
+        """Return all that the next frames depend on, except the settings: for `restore`, or the next one's `follow`."""
         return self._bytetrack.state() if self._bytetrack else b""
 
     def restore(self, state: bytes) -> None:
-        """Go on from a state of a tracker with the same settings, exactly as that one would have.
+        """Go on in the middle of a video from another tracker's state, exactly as that one would have.
 
-        Raises ValueError for bytes that are no such state.
+        Raises ValueError for a state that settings like these do not give; the tracker is then as it was.
         """
         if self._bytetrack:
             self._bytetrack.restore(state)
+        elif state:
+            raise ValueError(f"{len(state)} bytes: no state of a tracker like this one, which keeps no identities")
+
+    def follow(self, state: bytes, seconds: float) -> None:
+        """Be the tracker of the segment after the one whose tracker ended in `state`; before the first frame.
+
+        Ids go on. Tracks go on too where the first frame, at `seconds` of its own timestamps, comes after the last one
+        by no longer than a lost track waits. Raises ValueError as `restore` does.
+        """
+        if self._bytetrack is None:
+            return
+        self._bytetrack.restore(state)
+        if not 0 < seconds - self._bytetrack.newest <= self._settings.track.buffer_seconds:
+            self._bytetrack = _bytetrack(self._settings, first_id=self._bytetrack.next_id)
 
     def _merge(self, heads: RawHeads) -> Merged:
         tiles, candidates = heads.batch.tiles, self._decode(heads.outputs)
@@ -96,6 +101,23 @@ class Tracker:
             age=np.zeros(count, np.int32),
             count=merged.boxes,
         )
+
+
+def _bytetrack(settings: Settings, first_id: int = 1) -> ByteTrack:
+    """Return a fresh tracker as the settings want it."""
+    track = settings.track
+    return ByteTrack(
+        mode=track.mode,
+        flavour=track.flavour,
+        high=settings.track_high,
+        low=track.low,
+        new=settings.track_new,
+        match=track.match,
+        buffer_seconds=track.buffer_seconds,
+        buffer_frames=track.buffer_frames,
+        lock_class=settings.tracking.track_class == "lock",
+        first_id=first_id,
+    )
 
 
 def to_frame(xyxy: F32, tile: np.ndarray, tiles: Tiles) -> F32:

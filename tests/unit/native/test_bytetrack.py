@@ -17,12 +17,13 @@ from tilewatch.native.bytetrack import ByteTrack, TrackArrays
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from tilewatch.native.bytetrack import Mode
     from tilewatch.records import F32, I32
 
 NOTHING = np.zeros((0, 5))
 MODES = [
     {"mode": "default"},
-    {"mode": "default", "high": 0.6, "new": 0.7, "buffer_seconds": 0.3},
+    {"mode": "default", "high": 0.6, "new": 0.7, "buffer_seconds": 0.3, "lock_class": False},
     {"mode": "parity", "flavour": "ultralytics", "match": 0.9, "buffer_frames": 3},
     {"mode": "parity", "flavour": "original", "high": 0.6, "new": 0.7, "match": 0.9, "buffer_frames": 3},
 ]
@@ -86,7 +87,7 @@ def same(ours: TrackArrays, theirs: TrackArrays) -> None:
 
 @st.composite
 def streams(draw: st.DrawFn) -> list[Moment]:
-    """Random scenes: births, misses, low scores, doubles, a swaying camera, gaps, empty frames, unusable boxes."""
+    """Random scenes: births, misses, low scores, doubles, many classes, a swaying camera, gaps, unusable boxes."""
     crowd = Crowd(
         people=draw(st.integers(0, 14)),
         seed=draw(st.integers(0, 2**32 - 1)),
@@ -102,7 +103,7 @@ def streams(draw: st.DrawFn) -> list[Moment]:
     for frame, seconds in enumerate(np.cumsum(gaps).tolist()):
         xyxy, score, label = crowd.frame(frame)
         keep = slice(0, 0) if frame in empty else slice(None)
-        moments.append(Moment(xyxy[keep], score[keep], label[keep], seconds))
+        moments.append(Moment(xyxy[keep], score[keep], (label + 3 * np.int32(frame % 3))[keep], seconds))
     return moments
 
 
@@ -291,13 +292,52 @@ def test_low_scores_continue_a_track_and_begin_none() -> None:
     assert ids(run([*seen, unseen])) == [[1], [1], []]
 
 
+FREE = [{"lock_class": False}, {"mode": "parity"}, {"mode": "parity", "lock_class": True}]
+
+
 @promise
-def test_class_follows_the_last_box_and_age_counts_frames() -> None:
-    """Association is blind to the class."""
+@pytest.mark.parametrize("options", FREE)
+def test_free_class_follows_the_last_box_and_age_counts_frames(options: dict[str, Any]) -> None:
+    """Association is blind to the class; parity mode is always free."""
     moments = [each._replace(label=np.array([frame % 2], np.int32)) for frame, each in enumerate(walk(4))]
-    shown = run(moments)
+    shown = run(moments, ByteTrack(**options))
     assert [tracks.label.tolist() for tracks in shown] == [[0], [1], [0], [1]]
     assert [tracks.age.tolist() for tracks in shown] == [[0], [1], [2], [3]]
+
+
+def classes(*votes: tuple[int, float]) -> list[int]:
+    """Return the class that one walking person shows after each box of a class and a score."""
+    walked = list(walk(len(votes)))
+    for at, (label, score) in enumerate(votes):
+        walked[at] = walked[at]._replace(label=np.array([label], np.int32), score=np.array([score], np.float32))
+    shown = run(walked)
+    assert ids(shown) == [[1]] * len(votes)
+    return [int(tracks.label[0]) for tracks in shown]
+
+
+@promise
+def test_locked_class_is_the_one_with_the_largest_sum_of_scores() -> None:
+    """One odd box changes nothing, low scores weigh little, and more evidence turns the verdict."""
+    assert classes((3, 0.75), (5, 0.5), (5, 0.125), (3, 0.25), (5, 0.75)) == [3, 3, 3, 3, 5]
+
+
+@promise
+def test_of_equal_classes_the_one_that_led_before_is_shown() -> None:
+    """No flicker between two classes that are equally likely."""
+    assert classes((7, 0.5), (2, 0.5), (2, 0.25), (7, 0.25), (7, 0.25)) == [7, 7, 2, 2, 7]
+
+
+@promise
+def test_class_of_most_weight_wins_among_more_classes_than_are_counted() -> None:
+    """Every second box is of another class out of eighty: the steady one is never forgotten, and leads for good."""
+    votes = [(99, 0.75) if at % 2 else (at // 2 % 80, 0.75) for at in range(200)]
+    assert classes(*votes)[10:] == [99] * 190
+
+
+@promise
+def test_newcomers_do_not_unseat_a_leader_they_are_only_level_with() -> None:
+    """Five classes with a box each: the first one stays until one has more."""
+    assert classes(*[(label, 0.5) for label in (4, 3, 2, 1, 0)]) == [4] * 5
 
 
 @promise
@@ -327,7 +367,19 @@ def test_a_foreign_state_is_refused_and_changes_nothing() -> None:
     assert tracker.state() == before
 
 
-def test_an_unknown_mode_is_refused() -> None:
-    """There are two modes."""
+@promise
+@pytest.mark.parametrize("mode", ["default", "parity"])
+def test_ids_go_on_from_the_first_one_given(mode: Mode) -> None:
+    """The next id is what another tracker may go on with."""
+    tracker = ByteTrack(mode=mode, first_id=41)
+    two = [moment([(*each.xyxy[0], 0.9), (500, 100, 540, 200, 0.9)], each.seconds) for each in walk(3)]
+    assert ids(run(two, tracker)) == [[41, 42]] * 3
+    assert tracker.next_id == 43
+
+
+def test_an_unknown_mode_and_an_id_below_one_are_refused() -> None:
+    """There are two modes, and 0 means no id."""
     with pytest.raises(ValueError, match="no such tracker"):
         ByteTrack(mode="fast")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="first id 0: ids count from 1 or more"):
+        ByteTrack(first_id=0)

@@ -50,6 +50,13 @@ def tracked(rows: Sequence[Sequence[float]], *, frames: int = 1, **settings: Any
     return [tracker(heads(index)) for index in range(frames)]
 
 
+def last(seen: Sequence[Sequence[Sequence[float]]], **settings: Any) -> Tracks:
+    """Return what is reported of the last of some frames, each with its own candidates."""
+    rows = iter(seen)
+    tracker = Tracker(lambda _: candidates(*next(rows)), load(overrides=settings))
+    return [tracker(heads(index)) for index in range(len(seen))][-1]
+
+
 def test_boxes_are_placed_clipped_and_merged_in_the_frame() -> None:
     """The second tile's boxes are moved by its corner; parts on the seam become one."""
     rows = [(500, 100, 655, 200, 0.8, 0, 0), (0, 100, 140, 200, 0.7, 0, 1)]
@@ -72,6 +79,77 @@ def test_ids_start_from_one_for_every_video_and_stay() -> None:
         assert [tracks.track_id.tolist() for tracks in found] == [[1, 2]] * 5
         assert found[-1].age.tolist() == [4, 4]
         assert found[-1].label.tolist() == [3, 3]
+
+
+TWO = [(100, 100, 150, 200, 0.9, 3, 0), (300, 100, 350, 200, 0.8, 3, 0)]
+
+
+def tracker_of(rows: Sequence[Sequence[float]] = TWO, **settings: Any) -> Tracker:
+    """Return a fresh tracker that sees the same candidates in every frame."""
+    return Tracker(lambda _: candidates(*rows), load(overrides=settings))
+
+
+def test_restored_stage_goes_on_as_if_nothing_had_happened() -> None:
+    """The state is the whole stage: the same tracks, and the same state afterwards."""
+    whole, resumed = tracker_of(), tracker_of()
+    for index in range(4):
+        whole(heads(index))
+    resumed.restore(whole.state())
+    for index in range(4, 8):
+        ours, theirs = whole(heads(index)), resumed(heads(index))
+        assert ours.track_id.tolist() == theirs.track_id.tolist() == [1, 2]
+        assert ours.age.tolist() == theirs.age.tolist() == [index, index]
+        assert ours.xyxy.tobytes() == theirs.xyxy.tobytes()
+        assert whole.state() == resumed.state()
+
+
+def test_state_of_other_settings_is_refused() -> None:
+    """Of another mode, and of a tracker where there is none."""
+    state = tracker_of().state()
+    for settings in ({"TRACK_MODE": "parity"}, {"ENABLE_TRACKING": False}):
+        with pytest.raises(ValueError, match="no state of a tracker like this one"):
+            tracker_of(**settings).restore(state)
+    assert tracker_of(ENABLE_TRACKING=False).state() == b""
+
+
+@pytest.mark.parametrize(
+    ("settings", "starts", "found"),
+    [
+        ({}, 0.0, [3, 4]),
+        ({}, 0.8, [1, 2]),
+        ({}, 2.0, [1, 2]),
+        ({}, 3.0, [3, 4]),
+        ({"TRACK_BUFFER_SECONDS": 0.1}, 2.0, [3, 4]),
+        ({"TRACK_MODE": "parity"}, 0.0, [3, 4]),
+        ({"ENABLE_TRACKING": False}, 0.0, [0, 0]),
+    ],
+)
+def test_next_segment_goes_on_with_ids_and_with_tracks_where_time_does(
+    settings: dict[str, Any], starts: float, found: list[int]
+) -> None:
+    """Eight frames until 0.7 s; then a segment that starts over, at once, within the buffer, and after it."""
+    first, second = tracker_of(**settings), tracker_of(**settings)
+    for index in range(8):
+        first(heads(index))
+    second.follow(first.state(), starts)
+    assert sorted(second(heads(round(10 * starts))).track_id.tolist()) == found
+
+
+def test_class_is_locked_unless_it_is_to_be_free() -> None:
+    """TRACK_CLASS: one box of another class does not rename an object; free, or in parity mode, it does."""
+    seen = [[(100, 100, 150, 200, 0.9, label, 0)] for label in (3, 3, 5)]
+    how: list[dict[str, Any]] = [{}, {"TRACK_CLASS": "free"}, {"TRACK_MODE": "parity"}]
+    assert [last(seen, **settings).label.tolist() for settings in how] == [[3], [5], [5]]
+
+
+def test_parity_mode_waits_in_frames_and_its_flavours_differ() -> None:
+    """TRACK_MODE, TRACK_FLAVOUR, TRACK_BUFFER_FRAMES reach the tracker: exactly high is high for ultralytics alone."""
+    person: tuple[float, ...] = (100, 100, 150, 200, 0.5, 0, 0)
+    seen = [[person], [person], [], [], [], [person], [person]]
+    parity: dict[str, Any] = {"TRACK_MODE": "parity", "TRACK_HIGH": 0.5, "TRACK_NEW": 0.5}
+    assert last(seen, **parity, TRACK_BUFFER_FRAMES=30).track_id.tolist() == [1]
+    assert last(seen, **parity, TRACK_BUFFER_FRAMES=1).track_id.tolist() == [2]
+    assert last(seen, **parity, TRACK_FLAVOUR="original").track_id.tolist() == []
 
 
 def test_without_tracking_sure_boxes_are_reported_without_ids() -> None:

@@ -28,10 +28,14 @@ if TYPE_CHECKING:
     Shown: TypeAlias = tuple[F32, F32, I32, I64, I32]
 
 TENTATIVE, TRACKED, LOST = 1, 2, 4
+RIVALS = 4
+"""Classes a track keeps count of."""
 TRACK = np.dtype(
     [
         ("motion", "f8", 20),  # see kalman
         ("seen", "f8"),  # seconds of the last match
+        ("votes", "f8", RIVALS),  # weight of each rival class, the leading one's first; 0: a free place
+        ("rivals", "i4", RIVALS),
         ("id", "i8"),  # 0: none yet
         ("born", "i8"),  # frame of the first box
         ("last", "i8"),  # frame of the last match
@@ -57,6 +61,7 @@ RULES = np.dtype(
         ("aspect", "i4"),  # the filter's third coordinate is w/h instead of w
         ("strict", "i4"),  # a high score is above `high` rather than at least `high`
         ("own", "i4"),  # our mode rather than a reference's
+        ("lock", "i4"),  # a track shows its leading class rather than its last box's
     ],
     align=True,
 )
@@ -138,6 +143,7 @@ class Frame:
         tracks["status"], tracks["matched"], tracks["last"], tracks["seen"] = TRACKED, 1, self.frame, self.now
         tracks["score"], tracks["label"] = self.score[taken], self.label[taken]
         tracks["hits"] += 1
+        vote_each(tracks)
         self.tracks[rows] = tracks
 
     def rearrange(self, free: Index) -> None:
@@ -168,6 +174,8 @@ class Frame:
         born["score"], born["label"], born["hits"] = self.score[free], self.label[free], 1
         born["born"] = born["last"] = self.frame
         born["seen"] = self.now
+        born["rivals"][:, 0] = born["label"]
+        vote_each(born)
         if not self.rules["own"]:
             born["id"] = self._number(len(born))
         return born
@@ -197,7 +205,8 @@ class Frame:
         self.tracks["id"][unnumbered] = self._number(len(unnumbered))
         shown = self.tracks[confirmed[np.argsort(self.tracks["id"][confirmed])]]
         age = (self.frame - shown["born"]).astype(np.int32)
-        return self._boxes(shown), shown["score"].copy(), shown["label"].copy(), shown["id"].copy(), age
+        label = shown["rivals"][:, 0] if self.rules["lock"] else shown["label"]
+        return self._boxes(shown), shown["score"].copy(), label.copy(), shown["id"].copy(), age
 
     def _number(self, count: int) -> I64:
         """Return the next ids."""
@@ -221,6 +230,33 @@ class Frame:
         mine, other = ((box[:, 2:] - box[:, :2] + pixel).prod(axis=1) for box in (ours, theirs))
         iou: F32 = inner / (mine[:, None] + other[None] - inner + self.rules["extra"])
         return iou
+
+
+def vote_each(tracks: Tracks) -> None:
+    """Count the score of each track's last box for its class, in place."""
+    for row in range(len(tracks)):
+        vote(tracks["rivals"][row], tracks["votes"][row], tracks["label"][row], float(tracks["score"][row]))
+
+
+def vote(rivals: I32, votes: NDArray[np.float64], label: int, weight: float) -> None:
+    """Count a box for its class; (RIVALS,) classes and weights, in place, the leading class first.
+
+    A class without a place takes as much from all rivals as the lightest can give, and that one's place once it is
+    free (Misra and Gries 1982, with weights). Differences between the rivals stay what they were, and a class with more
+    than a fifth of all weight is never forgotten. Only who gets more than the leading class leads instead of it.
+    """
+    weight = max(weight, 0.0)
+    places = np.flatnonzero((rivals == label) & (votes > 0))
+    place = int(places[0]) if len(places) else int(votes.argmin())
+    if not len(places):
+        taken = min(weight, votes[place])
+        votes -= taken
+        weight -= taken
+        if weight > 0:
+            rivals[place] = label
+    votes[place] += weight
+    if votes[place] > votes[0]:
+        rivals[[0, place]], votes[[0, place]] = rivals[[place, 0]], votes[[place, 0]]
 
 
 def update(
