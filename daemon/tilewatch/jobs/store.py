@@ -23,6 +23,8 @@ CRASHED = "crashed"
 """Reason of a job whose worker died as often as is allowed."""
 DUPLICATE = "duplicate"
 """Reason of a job that was done with another one of the same content."""
+OPERATOR = "operator"
+"""Reason of a job that a person has cancelled."""
 REPLACED = "replaced"
 """Reason of a job that was cancelled before its turn since its file has changed: the changed one is a new job."""
 REBUILT = "rebuilt"
@@ -82,7 +84,7 @@ class JobStore(Protocol):
         A job whose last allowed attempt died is set to failed (`crashed`) instead. No job is given to two owners.
 
         Args:
-            owner: who works on it, unique over processes and machines.
+            owner: who works on it, unique over workers, processes and machines.
             lease_seconds: for how long it is theirs; every heartbeat begins that time anew.
         """
 
