@@ -34,8 +34,8 @@ def test_ledger_outlives_its_process(tmp_path: Path) -> None:
 def test_damaged_ledger_is_set_aside_and_rebuilt(tmp_path: Path, damage: bytes | None) -> None:
     """The results in the output say what is done; the damaged file stays for whoever wants to look."""
     with Ledger.open(tmp_path) as ledger:
-        for n in range(200):
-            ledger.offer(f"{n}.mp4", f"1-{n}")
+        for n in range(8):
+            ledger.offer(f"{n}{'x' * 3000}.mp4", f"1-{n}")
     path = ledger_path(tmp_path)
     content = path.read_bytes()
     path.write_bytes(damage or content[:4096] + b"\xff" * 4096 + content[8192:])
