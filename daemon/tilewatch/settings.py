@@ -96,6 +96,43 @@ class PathSettings(Section):
     )
 
 
+class WatchSettings(Section):
+    """The folder whose new videos are processed by themselves."""
+
+    watch_dir: Path = Field(Path("/videos"), description="folder in which `serve` looks for videos, subfolders too")
+    watch_mode: Literal["auto", "inotify", "poll"] = Field(
+        "auto", description="how changes are noticed; auto polls on network and overlay file systems, where events fail"
+    )
+    watch_rescan_seconds: float = Field(
+        30.0, ge=1, le=86400, description="seconds after which the folder is read through, whatever was noticed"
+    )
+    watch_patterns: Words = Field(
+        (
+            "*.mp4",
+            "*.m4v",
+            "*.mov",
+            "*.mkv",
+            "*.webm",
+            "*.avi",
+            "*.ts",
+            "*.mts",
+            "*.m2ts",
+            "*.mpg",
+            "*.mpeg",
+            "*.wmv",
+            "*.flv",
+            "*.3gp",
+            "*.mxf",
+            "*.ogv",
+        ),
+        description="file names that are videos, comma separated, * and ? allowed, upper and lower case alike",
+        min_length=1,
+    )
+    settle_seconds: float = Field(
+        5.0, ge=0, le=3600, description="seconds without a change after which a file counts as finished"
+    )
+
+
 class ModelSettings(Section):
     """The detector and the engine that runs it."""
 
@@ -283,6 +320,9 @@ class LimitSettings(Section):
     """Guards against bad input."""
 
     model_config = SettingsConfigDict(env_prefix="MAX_")
+    attempts: int = Field(
+        3, ge=1, le=1000, description="a video that has ended the program so many times is set aside as failed"
+    )
     frame_pixels: int = Field(
         7680 * 4320, ge=64 * 64, description="largest picture that is decoded, pixels; checked before memory is taken"
     )
@@ -324,6 +364,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     path: PathSettings
+    watch: WatchSettings
     model: ModelSettings
     batch: BatchSettings
     detect: DetectSettings
