@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
-from tests.support.ops import Ops
+from tests.support.ops import STATUS, Ops
 from tilewatch.errors import ConfigError
 from tilewatch.telemetry.listener import OpsServer, listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+    from tilewatch.telemetry.status import Status
 
     Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -118,3 +121,31 @@ def test_cancelled_server_leaves_nothing_open(run: Run) -> None:
             writer.close()
 
     assert run(scenario()) == b""
+
+
+def test_connections_that_say_nothing_end_by_themselves(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would fill the places of those that ask; one that is being answered is left alone."""
+    monkeypatch.setattr("tilewatch.telemetry.listener.LIFE_SECONDS", 0.02)
+
+    async def scenario() -> tuple[bytes, bytes, int]:
+        ops, silence = Ops(), asyncio.Event()
+
+        async def status() -> Status:
+            await silence.wait()
+            return STATUS
+
+        ops.provide = status
+        async with ops.serving() as server, httpx.AsyncClient() as client:
+            answer = asyncio.ensure_future(client.get(f"http://127.0.0.1:{server.port}/status"))
+            silent, first = await asyncio.open_connection("127.0.0.1", server.port)
+            slow, second = await asyncio.open_connection("127.0.0.1", server.port)
+            second.write(b"GET /status HTTP/1.1\r\nhost: loc")
+            ends = await silent.read(), await slow.read()
+            silence.set()
+            for writer in (first, second):
+                writer.close()
+                with suppress(ConnectionError):
+                    await writer.wait_closed()
+            return *ends, (await answer).status_code
+
+    assert run(scenario()) == (b"", b"", 200)

@@ -7,7 +7,9 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tilewatch.errors import ConfigError
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 MOST_CONNECTIONS = 64
+LIFE_SECONDS = 30.0
+"""How long a connection may be open: 64 that say nothing would otherwise make the service look ill."""
 CLOSE_SECONDS = 2
 
 
@@ -49,7 +53,7 @@ class OpsServer:
             uvicorn.Config(
                 app,
                 loop="none",
-                http="h11",
+                http=_Connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -73,6 +77,21 @@ class OpsServer:
     def stop(self) -> None:
         """Take no more requests. Idempotent."""
         self._server.stopping.set()
+
+
+class _Connection(H11Protocol):
+    """A connection that ends after its time, unless an answer is on its way."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock."""
+        super().connection_made(transport)
+        self.loop.call_later(LIFE_SECONDS, self._expire)
+
+    def _expire(self) -> None:
+        if self.conn.our_state in {h11.SEND_RESPONSE, h11.SEND_BODY}:
+            self.loop.call_later(LIFE_SECONDS, self._expire)
+        else:
+            self.transport.close()
 
 
 class _Server(uvicorn.Server):
