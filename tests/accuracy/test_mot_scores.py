@@ -45,7 +45,7 @@ def tell(what: str, found: Scores) -> None:
 def test_default_mode_keeps_people_apart(
     high: float, new: float, least: tuple[float, float, float], most_switches: int
 ) -> None:
-    """Second halves of MOT17's training sequences, YOLOX-x detections that never saw them: HOTA, IDF1, MOTA at least."""
+    """Second halves of MOT17's training sequences, detections of YOLOX-x that never saw them."""
     found = pooled(sequences("mot17val"), partial(ByteTrack, high=high, new=new), "MOT17")
     tell(f"mot17val at {high}/{new}", found)
     assert (np.array([found.hota, found.idf1, found.mota]) >= least).all()
@@ -55,27 +55,24 @@ def test_default_mode_keeps_people_apart(
 def test_lost_frames_cost_little(tmp_path: Path) -> None:
     """Six ways of losing frames: the means hold, and every fifth frame alone keeps 97 % of HOTA."""
     tool = data_path("../tools/drop_frames.py").resolve()
-    scores = dict[str, Scores]()
+    scores, root = dict[str, Scores](), data_path("..").resolve()
     for loss in LOSSES:
-        subprocess.run(
-            [sys.executable, tool, "mot17val", loss, tmp_path / loss], check=True, cwd=data_path("..").resolve()
-        )
+        subprocess.run([sys.executable, tool, "mot17val", loss, tmp_path / loss], check=True, cwd=root)
         scores[loss] = pooled(sequences_in(tmp_path / loss), PUBLISHED, "MOT17")
         tell(f"mot17val {loss}", scores[loss])
     whole = pooled(sequences("mot17val"), PUBLISHED, "MOT17")
     hota, idf1 = np.mean([(found.hota, found.idf1) for found in scores.values()], axis=0)
     switches = sum(found.idsw for found in scores.values())
-    print(
-        f"mean HOTA {hota:.2f}, IDF1 {idf1:.2f}, {switches} switches; d5 {scores['d5'].hota / whole.hota:.3f} of whole"
-    )
+    kept = scores["d5"].hota / whole.hota
+    print(f"means: HOTA {hota:.2f}, IDF1 {idf1:.2f}; {switches} switches; d5 keeps {kept:.3f} of HOTA")
     assert hota >= 67.0
     assert idf1 >= 79.2
     assert switches <= 1050
-    assert scores["d5"].hota >= 0.97 * whole.hota
+    assert kept >= 0.97
 
 
 def test_moving_cameras_and_low_frame_rates_are_followed() -> None:
-    """Eleven sequences of 7 to 30 frames/s at their own times, as a user runs them."""
+    """Eleven sequences of 7 to 30 frames/s at their own times, as a user runs them: a floor, not the goal."""
     found = pooled(sequences("mot15"), PUBLISHED)
     tell("mot15", found)
     assert found.hota >= 37.9
