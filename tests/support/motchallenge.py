@@ -8,53 +8,55 @@ import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-import motmetrics
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from tests.support.data import data_path
-from tests.support.scoring import Tracking
+from tilewatch.scoring.comparison import bring_together
+from tilewatch.scoring.metrics import Evaluator
+from tilewatch.scoring.motfile import Boxes as Rows
+from tilewatch.scoring.motfile import read_boxes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
     from typing import TypeAlias
 
     from numpy.typing import NDArray
 
     from tilewatch.native.bytetrack import ByteTrack, TrackArrays
+    from tilewatch.scoring.comparison import Benchmark, Comparison
+    from tilewatch.scoring.metrics import Scores
 
     Boxes: TypeAlias = dict[int, list[float]]
-
-PEDESTRIAN = 1
-NOT_COUNTED = (2, 7, 8, 12)
-"""Classes of MOT17 a box may show without being wrong: on a vehicle, static, distractor, reflection."""
-LIMIT = 0.5
-"""IoU from which a box has found an object."""
 
 
 class Sequence(NamedTuple):
     """One sequence; frames from 0."""
 
     name: str
-    frames_per_second: float
+    seconds: list[float]
+    """Time of each frame."""
     detections: list[NDArray[np.float32]]
     """(N, 5) left top right bottom score of each frame."""
-    truth: list[NDArray[np.float64]]
-    """(N, 7) id, left top width height, counted, class of each frame."""
+    truth: Rows
 
 
 def sequences(benchmark: str) -> Iterator[Sequence]:
     """Yield the sequences of mot17val or mot15."""
-    root = data_path(f"mot/{benchmark}")
+    return sequences_in(data_path(f"mot/{benchmark}"))
+
+
+def sequences_in(root: Path) -> Iterator[Sequence]:
+    """Yield the sequences of a folder; frames are `dt` seconds apart where seqs.json says so."""
     for name, facts in json.loads((root / "seqs.json").read_text()).items():
         found = np.loadtxt(root / name / "det.txt", delimiter=",", ndmin=2)
         found[:, 4:6] += found[:, 2:4]
-        real = np.loadtxt(root / name / "gt.txt", delimiter=",", ndmin=2)
+        gaps = facts.get("dt", [0.0, *[1 / facts["fps"]] * (facts["n"] - 1)])
         yield Sequence(
             name,
-            facts["fps"],
+            np.cumsum(gaps).tolist(),
             [rows[:, 2:7].astype(np.float32) for rows in _by_frame(found, facts["n"])],
-            [rows[:, 1:8] for rows in _by_frame(real, facts["n"])],
+            read_boxes(root / name / "gt.txt"),
         )
 
 
@@ -70,47 +72,27 @@ def golden(name: str) -> dict[tuple[str, int], Boxes]:
 
 def track(tracker: ByteTrack, sequence: Sequence, raised: float = 0.0) -> Iterator[TrackArrays]:
     """Yield the tracks of each frame; `raised` is added to every score."""
-    for index, boxes in enumerate(sequence.detections):
+    for boxes, seconds in zip(sequence.detections, sequence.seconds, strict=True):
         labels = np.zeros(len(boxes), np.int32)
-        yield tracker.update(boxes[:, :4], boxes[:, 4] + np.float32(raised), labels, index / sequence.frames_per_second)
+        yield tracker.update(boxes[:, :4], boxes[:, 4] + np.float32(raised), labels, seconds)
 
 
-def score(sequence: Sequence, found: Iterator[TrackArrays]) -> motmetrics.MOTAccumulator:
-    """Return the events of one sequence, after MOT17's preparation.
-
-    As published: boxes are matched to everything annotated; those on something that is neither a person nor wrong to
-    find are taken away, then only people that count remain in the truth.
-    """
-    events = motmetrics.MOTAccumulator(auto_id=True)
-    for truth, tracks in zip(sequence.truth, found, strict=True):
-        boxes = np.hstack([tracks.xyxy[:, :2], tracks.xyxy[:, 2:] - tracks.xyxy[:, :2]]).astype(np.float64)
-        overlap = _overlap(truth[:, 1:5], boxes)
-        rows, columns = linear_sum_assignment(-overlap)
-        on_other = np.isin(truth[rows, 6], NOT_COUNTED) & (overlap[rows, columns] > 0)
-        kept = np.delete(np.arange(len(boxes)), columns[on_other])
-        counts = (truth[:, 5] > 0) & (truth[:, 6] == PEDESTRIAN)
-        left = overlap[np.ix_(counts, kept)]
-        events.update(truth[counts, 0], tracks.track_id[kept], np.where(left > 0, 1 - left, np.nan))
-    return events
+def compare(sequence: Sequence, found: Iterable[TrackArrays], benchmark: Benchmark = "none") -> Comparison:
+    """Return the tracks of a sequence beside its truth."""
+    shown = list(found)
+    frame = np.repeat(np.arange(1.0, len(shown) + 1), [len(tracks.track_id) for tracks in shown])
+    identity = np.concatenate([tracks.track_id for tracks in shown]).astype(np.float64)
+    corners = np.concatenate([tracks.xyxy for tracks in shown]).astype(np.float64)
+    box = np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]])
+    nothing = np.zeros(len(frame))
+    return bring_together(sequence.truth, Rows(frame, identity, box, nothing, nothing), benchmark)
 
 
-def pooled(events: list[motmetrics.MOTAccumulator]) -> Tracking:
-    """Return the scores over all sequences together."""
-    metrics = ["mota", "idf1", "num_switches"]
-    summary = motmetrics.metrics.create().compute_many(events, metrics=metrics, generate_overall=True)
-    mota, idf1, switches = summary.loc["OVERALL"]
-    return Tracking(100 * float(mota), 100 * float(idf1), int(switches))
+def pooled(found: Iterable[Sequence], tracker: Callable[[], ByteTrack], benchmark: Benchmark = "none") -> Scores:
+    """Return the scores of a fresh tracker on each sequence, all sequences counted together."""
+    return Evaluator().score([compare(each, track(tracker(), each), benchmark) for each in found])[1]
 
 
 def _by_frame(rows: NDArray[np.float64], count: int) -> list[NDArray[np.float64]]:
     """Return the rows of each frame."""
     return [rows[rows[:, 0] == frame] for frame in range(1, count + 1)]
-
-
-def _overlap(truth: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (P, N) IoU of boxes given as left, top, width, height; 0 where it is no match."""
-    low = np.maximum(truth[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(truth[:, None, :2] + truth[:, None, 2:], boxes[None, :, :2] + boxes[None, :, 2:])
-    inner = np.clip(high - low, 0, None).prod(axis=2)
-    iou = inner / (truth[:, 2:].prod(axis=1)[:, None] + boxes[:, 2:].prod(axis=1)[None] - inner)
-    return np.where(iou >= LIMIT, iou, 0.0)
