@@ -38,8 +38,6 @@ class RunOptions:
     """Stop after so many frames of each video."""
     profile: bool = False
     """Print where the time went."""
-    parallel: int = 1
-    """Videos in work at the same time."""
 
 
 def run(inputs: Sequence[Path], output: Path, settings: Settings, options: RunOptions) -> int:
@@ -49,8 +47,8 @@ def run(inputs: Sequence[Path], output: Path, settings: Settings, options: RunOp
         ProcessError: nothing could be processed: the settings, the model or the output do not do.
     """
     log.configure(settings.log)
-    if options.parallel > 1 and settings.track.id_scope == "camera":
-        raise UsageError("TRACK_ID_SCOPE=camera: one segment follows the other: leave --parallel at 1")
+    if settings.limit.streams > 1 and settings.track.id_scope == "camera":
+        raise UsageError("TRACK_ID_SCOPE=camera: one segment follows the other: leave MAX_STREAMS at 1")
     folders = destinations(inputs, output)
     try:
         return uvloop.run(process(folders, settings, options))
@@ -95,7 +93,7 @@ class _Run:
                 open_detector(self._settings, metrics.create()) as detector,
                 TaskGroup() as group,
             ):
-                for number in range(min(self._options.parallel, len(self._folders))):
+                for number in range(min(self._settings.limit.streams, len(self._folders))):
                     group.create_task(self._work(detector, session, waiting), name=f"videos-{number}")
         except BaseExceptionGroup as group_error:
             raise verdict(group_error) from group_error

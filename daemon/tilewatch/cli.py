@@ -87,7 +87,7 @@ def run(
     formats: Annotated[str | None, typer.Option(help="Of video,jsonl,mot,csv,coco,parquet,overview.")] = None,
     trails: Annotated[str | None, typer.Option(help="Seconds of each track's path to draw.")] = None,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
-    parallel: Annotated[int, typer.Option(min=1, max=64, help="Videos in work at the same time.")] = 1,
+    parallel: Annotated[str | None, typer.Option(help="Videos in work at once.")] = None,
     env_file: Annotated[Path | None, typer.Option(help="Settings file; unset: ./.env if there is one.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Fetch a short clip and process it.")] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print where the time went.")] = False,
@@ -113,6 +113,7 @@ def run(
             "TILE_IGNORE": ignore,
             "OUTPUT_FORMATS": formats,
             "DRAW_TRAIL_SECONDS": trails,
+            "MAX_STREAMS": parallel,
         },
         env_file=_env_file(env_file),
     )
@@ -120,11 +121,22 @@ def run(
 
     paths = _inputs([*(inputs or []), *(more or [])], settings, demo=demo)
     target = output or settings.path.output_dir
-    options = app.RunOptions(max_frames=max_frames, profile=profile, parallel=parallel)
+    options = app.RunOptions(max_frames=max_frames, profile=profile)
     raise typer.Exit(app.run(paths, target, settings, options))
 
 
 cli.command("eval")(evaluate)
+
+
+@cli.command()
+def serve(
+    env_file: Annotated[Path | None, typer.Option(help="Settings file; unset: ./.env if there is one.")] = None,
+) -> None:
+    """Watch a folder and process every video that appears in it, until stopped."""
+    settings = load(env_file=_env_file(env_file))
+    from tilewatch.service.serve import serve as serve_forever  # noqa: PLC0415  (heavy)
+
+    raise typer.Exit(serve_forever(settings))
 
 
 @model_cli.command("fetch")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tilewatch.sinks.result import ResultFolder
     from tilewatch.stages.track import Tracker
     from tilewatch.telemetry.health import Health
-    from tilewatch.telemetry.streams import StreamMetrics
+    from tilewatch.telemetry.streams import Queue, StreamMetrics
 
 logger = log.logger("job")
 
@@ -60,6 +60,9 @@ class Progress(Protocol):
 
 class Bar(Protocol):
     """One video's progress."""
+
+    def flow(self, label: str, channels: Sequence[Queue]) -> None:
+        """Take note of the stream's label in the metrics, and of the channels between its stages."""
 
     def advance(self, frames: int = 1) -> None:
         """Take note that so many more frames are written."""
@@ -132,7 +135,7 @@ class VideoJob:
             stack.callback(bar.end)
             if parts.work and parts.work.replay:
                 await self._catch_up(parts.work.replay, lanes["decode"], report, bar)
-            await self._flow(meter, self._steps(lanes, parts, report, bar), lanes, report)
+            await self._flow(meter, self._steps(lanes, parts, report, bar), lanes, report, bar)
             whole = await lanes["decode"].call(self._is_whole)
             return await lanes["encode"].call(self._finish, report, parts, whole)
 
@@ -164,10 +167,13 @@ class VideoJob:
             bar.advance(frames)
         logger.info("work_resumed", input=str(self.path), frames=report.frames)
 
-    async def _flow(self, meter: StreamMetrics, steps: list[Step], lanes: dict[str, Lane], report: VideoReport) -> None:
+    async def _flow(
+        self, meter: StreamMetrics, steps: list[Step], lanes: dict[str, Lane], report: VideoReport, bar: Bar
+    ) -> None:
         """Run the pipeline to its end."""
         report.watch(steps, lanes)
         pipeline = Pipeline(self.path.stem, steps, meter)
+        bar.flow(meter.label, pipeline.channels)
         health = self._session.health
         try:
             with health.watch(meter.label, pipeline.busy_since()) if health else nullcontext():

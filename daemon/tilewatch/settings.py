@@ -16,6 +16,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    ByteSize,
     ConfigDict,
     Field,
     SecretStr,
@@ -316,10 +317,27 @@ class ServiceSettings(Section):
     )
 
 
+class DiskSettings(Section):
+    """How the output volume is kept from running full."""
+
+    model_config = SettingsConfigDict(env_prefix="DISK_")
+    reserve: ByteSize = Field(
+        ByteSize(1_000_000_000),
+        ge=0,
+        description="room on the output volume below which no new video is begun, e.g. 2GB",
+    )
+
+
 class LimitSettings(Section):
-    """Guards against bad input."""
+    """How much is in work at once, and guards against bad input."""
 
     model_config = SettingsConfigDict(env_prefix="MAX_")
+    streams: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="videos in work at once over one engine; memory grows with it, by the QUEUE_* of each",
+    )
     attempts: int = Field(
         3, ge=1, le=1000, description="a video that has ended the program so many times is set aside as failed"
     )
@@ -377,6 +395,7 @@ class Settings(BaseModel):
     queue: QueueSettings
     checkpoint: CheckpointSettings
     service: ServiceSettings
+    disk: DiskSettings
     limit: LimitSettings
     log: LogSettings
     metrics: MetricsSettings

@@ -59,6 +59,9 @@ class Watched:
         if self._stop_at is not None and self.frames >= self._stop_at and not self._shutdown.requested:
             self._shutdown.stop.set()
 
+    def flow(self, label: str, channels: object) -> None:
+        """Do nothing."""
+
     def end(self) -> None:
         """Do nothing."""
 

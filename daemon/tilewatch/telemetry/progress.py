@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rich.progress import Task, TaskID
     from typing_extensions import Self
 
+    from tilewatch.telemetry.streams import Queue
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -65,6 +67,9 @@ class Bar:
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress = progress
         self._task = task
+
+    def flow(self, label: str, channels: Sequence[Queue]) -> None:
+        """Show nothing of them: a terminal has one line for a video."""
 
     def advance(self, frames: int = 1) -> None:
         """So many more frames are written."""

@@ -50,6 +50,15 @@ def open_video(path: Path, *, max_pixels: int) -> InputContainer:
     return container
 
 
+def can_open(path: Path, *, max_pixels: int) -> bool:
+    """Tell whether a file is a container that opens: one still being copied most often is not. Blocking."""
+    try:
+        open_video(path, max_pixels=max_pixels).close()
+    except InputError:
+        return False
+    return True
+
+
 def packets_of(container: InputContainer, stream: StreamT) -> Iterator[Packet[StreamT]]:
     """Yield a stream's packets to the end of the file, empty ones left out.
 
