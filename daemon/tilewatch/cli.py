@@ -1,4 +1,4 @@
-"""The command line: `run`, `eval`, `model`, `config`; turns outcomes into exit codes."""
+"""The command line: `run`, `serve`, `jobs`, `eval`, `model`, `config`; turns outcomes into exit codes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 from tilewatch import __version__
 from tilewatch.commands.eval import evaluate
+from tilewatch.commands.jobs import jobs_cli
 from tilewatch.errors import InputError, TilewatchError, UsageError
 from tilewatch.settings import load
 
@@ -23,6 +24,7 @@ model_cli = typer.Typer(no_args_is_help=True, help="Fetch and import models.")
 config_cli = typer.Typer(no_args_is_help=True, help="Show the settings.")
 cli.add_typer(model_cli, name="model")
 cli.add_typer(config_cli, name="config")
+cli.add_typer(jobs_cli, name="jobs")
 
 EXIT_CODES = {1: 75, 2: UsageError.exit_code}
 """Of the command-line library: interrupted, and misused. Ours for the same; it passes on every other one."""
