@@ -189,6 +189,7 @@ class DurableSink:
                 skips=dict(self._skips()),
             ).save(self._folder)
         self._grown = False
+        logger.debug("checkpoint_saved", folder=str(self._folder), frames=next_index)
 
 
 class Replay:

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 EXIT_CUT_SHORT = 75
 TICK_SECONDS = 1.0
 DISK_SECONDS = 10.0
+OPEN_SECONDS = 1800.0
+"""An engine may take so long to open: some compile the model first."""
 
 logger = log.logger("service")
 
@@ -104,10 +106,18 @@ class Service:
         async with (
             self.shutdown.guard(),
             self._attended(),
-            open_detector(self._settings, self._metrics) as detector,
+            self._opened() as detector,
         ):
             await self._work(detector)
         logger.info("service_stopped", drained=not self.shutdown.expired)
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[Detector]:
+        """Open the detector; a driver that hangs while it opens is noticed too."""
+        async with AsyncExitStack() as stack:
+            with self._health.working("engine", "open", allowed=OPEN_SECONDS):
+                detector = await stack.enter_async_context(open_detector(self._settings, self._metrics))
+            yield detector
 
     async def _work(self, detector: Detector) -> None:
         """Watch and work until the stop."""
