@@ -314,10 +314,10 @@ def test_executor_is_busy_exactly_while_the_device_is_in_a_call(loop: str) -> No
     engine = FakeEngine(Feeding(batch=1, in_flight=1))
 
     async def scenario() -> list[bool]:
-        executor, gate = make(engine)
+        executor, device, gate = make(engine)
         idle = executor.busy_since() is not None
         gate.is_open.clear()
-        work = asyncio.ensure_future(served(executor, executor.infer(batch_of(1))))
+        work = asyncio.ensure_future(served(executor, ask(device, batch_of(1))))
         await turns_until(lambda: gate.calls == 1)
         hung = executor.busy_since() is not None
         gate.is_open.set()
