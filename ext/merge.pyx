@@ -18,7 +18,7 @@ cdef enum:
 
 cdef double SLACK = 1.001
 """Windows are a little wider than exact arithmetic needs."""
-cdef double CELL = 0.5
+cdef double CELL = 1
 """Side of a grid's cells in longer sides of a mean box."""
 
 
@@ -240,7 +240,7 @@ def link(
     cdef Window window
     cdef Cells near
     cdef int i, j, r
-    cdef double value, size
+    cdef double value, union_, size, least = same / SLACK  # spares the rest a division
     if n == 0:
         return 0
     with nogil:
@@ -263,10 +263,11 @@ def link(
                 place = first_place(&grid, kind_of(whose[e, 1], tile[i]), r)
                 for at in range(grid.start[place + near.left], grid.start[place + near.right + 1]):
                     f = grid.item[at]
-                    value = overlap(&part[e, 0], &part[f, 0])
-                    value = value / (size + area(&part[f, 0]) - value)
-                    if value < same:
+                    value, union_ = overlap(&part[e, 0], &part[f, 0]), size + area(&part[f, 0])
+                    union_ -= value
+                    if value < least * union_:
                         continue
+                    value /= union_
                     j = whose[f, 0]
                     if tile[j] != whose[e, 1] or whose[f, 1] != tile[i] or row(&grid, part[f, TOP]) != r:
                         continue
@@ -350,7 +351,8 @@ def fuse(
     cdef Py_ssize_t n = boxes.shape[0], groups = 0, i, g, s
     cdef int b
     cdef double trust
-    cdef int[::1] place = room[0], members = room[1], best = room[2]
+    cdef int[::1] place = room[0], members = room[1], best = room[2], slot = room[3]
+    cdef Py_ssize_t slots = 0, k
     with nogil:
         for i in range(n):
             if parent[i] == i:
@@ -362,10 +364,15 @@ def fuse(
             if head[g] == i:
                 best[g], fused_score[g] = <int>i, score[i]
                 for s in range(4):
-                    fused[g, s], sums[0, g, s], sums[1, g, s] = boxes[i, s], 0, 0
+                    fused[g, s] = boxes[i, s]
             if members[g] == 1:
                 continue
-            b = best[g]
+            if head[g] == i:
+                slot[g] = <int>slots
+                slots += 1
+                for s in range(4):
+                    sums[slot[g], 0, s], sums[slot[g], 1, s] = 0, 0
+            b, k = best[g], slot[g]
             if cuts[i] < cuts[b] or (cuts[i] == cuts[b] and score[i] > score[b]):
                 best[g] = <int>i
             fused_score[g] = max(fused_score[g], score[i])
@@ -373,17 +380,19 @@ def fuse(
             for s in range(4):
                 fused[g, s] = min(fused[g, s], boxes[i, s]) if s < 2 else max(fused[g, s], boxes[i, s])
                 if not cut[i, s]:
-                    sums[0, g, s] += trust * boxes[i, s]
-                    sums[1, g, s] += trust
+                    sums[k, 0, s] += trust * boxes[i, s]
+                    sums[k, 1, s] += trust
         for g in range(groups):
             b = best[g]
             fused_label[g], fused_tile[g] = label[b], tile[b]
             fragment[g], shut[g] = tile[b] if members[g] == 1 and cuts[b] else -1, members[g] == 1 and inside[b]
             if not cuts[b]:
                 fused_score[g] = score[b]
+            if members[g] == 1:
+                continue
             for s in range(4):
-                if sums[1, g, s] > 0:
-                    fused[g, s] = sums[0, g, s] / sums[1, g, s]
+                if sums[slot[g], 1, s] > 0:
+                    fused[g, s] = sums[slot[g], 0, s] / sums[slot[g], 1, s]
     return groups
 
 

@@ -180,7 +180,7 @@ def _fuse(seen: Seen, kind: I32, tiles: Tiles, sides: _Sides, parent: I32) -> tu
     n = len(parent)
     merged = Seen(np.empty((n, 4)), np.empty(n), np.empty(n, np.int32), np.empty(n, np.int16))
     lone = _Lone(np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.uint8))
-    room, sums = np.empty((3, n), np.int32), np.empty((2, n, 4))
+    room, sums = np.empty((4, n), np.int32), np.empty((n // 2, 2, 4))
     trust = reference.tile_trust(tiles)
     groups = _merge.fuse(*seen, trust, reference.TRUST_CUT, *sides, parent, room, sums, *merged, *lone)
     merged, lone = Seen(*(array[:groups] for array in merged)), _Lone(*(array[:groups] for array in lone))
