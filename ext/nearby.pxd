@@ -16,7 +16,7 @@ cdef struct Grid:
     double left       # where the first column and row begin
     double top
     double cells_a_pixel
-    int cells         # columns, and rows
+    double last       # column, and row
     int shift         # makes a place of a 64-bit hash
     Py_ssize_t places
     int* start        # (places + 1,) where the items of a place begin
@@ -35,15 +35,15 @@ cdef inline void lay_out(
         grid.shift -= 1
     cell = max(cell, 2 * span / (size - 2))
     grid.left, grid.top, grid.cells_a_pixel = left, top, 1 / cell if cell > 0 else 0
-    grid.cells = <int>(span * grid.cells_a_pixel) + 1
-    grid.places = size + grid.cells
+    grid.last = <int>(span * grid.cells_a_pixel)
+    grid.places = size + <int>grid.last + 1
     grid.start, grid.place, grid.item = room, room + grid.places + 1, room + grid.places + 1 + n
     memset(grid.start, 0, (grid.places + 1) * sizeof(int))
 
 
 cdef inline int cell_of(const Grid* grid, double beyond) noexcept nogil:
     """Return the column or row of a distance from the grid's left or top."""
-    return <int>min(max(beyond * grid.cells_a_pixel, 0), grid.cells - 1)
+    return <int>min(max(beyond * grid.cells_a_pixel, 0.0), grid.last)
 
 
 cdef inline int column(const Grid* grid, double x) noexcept nogil:
