@@ -8,6 +8,7 @@ from nearby cimport NOWHERE, Grid, Kind, column, first_place, lay_out, put, row,
 from ranking cimport Word, falling, rank
 
 from libc.math cimport fabs, isfinite
+from libc.string cimport memset
 
 cdef enum:
     LEFT = 0
@@ -44,7 +45,7 @@ cdef inline void common(const double* a, const double* b, double* shared) noexce
 
 
 cdef inline bint wider(const double* a, double least) noexcept nogil:
-    return a[RIGHT] - a[LEFT] > least and a[BOTTOM] - a[TOP] > least
+    return (a[RIGHT] - a[LEFT] > least) & (a[BOTTOM] - a[TOP] > least)
 
 
 cdef struct Columns:
@@ -71,7 +72,7 @@ cdef bint surer(const void* rows, int a, int b) noexcept nogil:
 
 def order(
     const double[:, ::1] boxes, const double[::1] score, const int[::1] label, const short[::1] tile,
-    const int[::1] tile_rank, Word[:, ::1] keyed, int[::1] found,
+    const int[::1] tile_rank, Word[::1] keyed, int[::1] found,
 ):
     cdef Py_ssize_t n = boxes.shape[0], tiles = tile_rank.shape[0], i, usable = 0
     cdef const double* box
@@ -87,9 +88,9 @@ def order(
                 continue
             if not isfinite(score[i] + (box[RIGHT] - box[LEFT]) + (box[BOTTOM] - box[TOP])):
                 continue
-            keyed[0, usable] = <Word>falling(<float>score[i]) << 32 | <Word>i
+            keyed[usable] = <Word>falling(<float>score[i]) << 32 | <Word>i
             usable += 1
-        rank(&keyed[0, 0], &keyed[1, 0], usable, surer, &columns, &found[0])
+        rank(&keyed[0], &keyed[0] + n, usable, surer, &columns, &found[0])
     return usable
 
 
@@ -145,17 +146,18 @@ cdef inline Kind kind_of(int tile, int label) noexcept nogil:
 
 def suppress(
     const double[:, ::1] boxes, const int[::1] label, const int[::1] tile, double threshold, bint smaller,
-    int[::1] room, unsigned char[::1] keep,
+    int[::1] room, unsigned char[::1] keep, int[::1] kept,
 ):
-    cdef Py_ssize_t n = boxes.shape[0], i, j, at, place
+    cdef Py_ssize_t n = boxes.shape[0], i, j, at, place, left = 0
     cdef Grid grid
     cdef Window window
     cdef Cells near
     cdef int r
     cdef double shared, size, other, longest
     if n == 0:
-        return
+        return 0
     with nogil:
+        memset(&keep[0], 1, n)
         longest = spread(&grid, &room[0], &boxes[0, 0], n)
         window_of_iou(&window, threshold)
         if smaller:  # a share of the smaller box says nothing of the larger one's size
@@ -176,6 +178,9 @@ def suppress(
                     if (j > i) & (shared > threshold * (min(size, other) if smaller else size + other - shared)):
                         if tile[i] == tile[j] and label[i] == label[j]:
                             keep[j] = 0
+            kept[left] = <int>i
+            left += 1
+    return left
 
 
 cdef inline Py_ssize_t list_neighbours(const double* rects, Py_ssize_t tiles, int* neighbours) noexcept nogil:
@@ -305,7 +310,7 @@ cdef inline int root(int* parent, int i) noexcept nogil:
 
 
 def group(
-    const int[:, ::1] pairs, const double[::1] weight, Word[:, ::1] keyed, int[::1] ranked,
+    const short[::1] tile, const int[:, ::1] pairs, const double[::1] weight, Word[::1] keyed, int[::1] ranked,
     unsigned long long[:, ::1] seen, int[::1] parent,
 ):
     """Join linked boxes, best link first, as long as no group gets two boxes of one tile.
@@ -316,13 +321,19 @@ def group(
     cdef int a, b, i
     cdef bint clash
     cdef Links links
+    with nogil:
+        for i in range(n):
+            parent[i] = i
+            for w in range(words):
+                seen[i, w] = 0
+            seen[i, tile[i] >> 6] = <Word>1 << (tile[i] & 63)
     if m == 0:
         return
     with nogil:
         links.pairs, links.weight = &pairs[0, 0], &weight[0]
         for e in range(m):
-            keyed[0, e] = <Word>falling(<float>weight[e]) << 32 | <Word>e
-        rank(&keyed[0, 0], &keyed[1, 0], m, stronger, &links, &ranked[0])
+            keyed[e] = <Word>falling(<float>weight[e]) << 32 | <Word>e
+        rank(&keyed[0], &keyed[0] + m, m, stronger, &links, &ranked[0])
         for e in range(m):
             a, b = root(&parent[0], pairs[ranked[e], 0]), root(&parent[0], pairs[ranked[e], 1])
             if a == b:
@@ -344,7 +355,7 @@ def group(
 def fuse(
     const double[:, ::1] boxes, const double[::1] score, const int[::1] label, const short[::1] tile,
     const double[::1] tile_trust, double trust_cut, const unsigned char[:, ::1] cut, const unsigned char[::1] cuts,
-    const unsigned char[::1] inside, const int[::1] parent, int[:, ::1] room, double[:, :, ::1] sums,
+    const unsigned char[::1] inside, const int[::1] parent, int[::1] room, double[:, :, ::1] sums,
     double[:, ::1] fused, double[::1] fused_score, int[::1] fused_label, short[::1] fused_tile, int[::1] fragment,
     int[::1] head, unsigned char[::1] shut,
 ):
@@ -352,7 +363,10 @@ def fuse(
     cdef Py_ssize_t n = boxes.shape[0], groups = 0, i, g, s
     cdef int b
     cdef double trust
-    cdef int[::1] place = room[0], members = room[1], best = room[2], slot = room[3]
+    cdef int* place = &room[0]
+    cdef int* members = place + n
+    cdef int* best = members + n
+    cdef int* slot = best + n
     cdef Py_ssize_t slots = 0, k
     with nogil:
         for i in range(n):
@@ -411,18 +425,20 @@ cdef inline bint explains(
 def explain(
     const double[:, ::1] boxes, const int[::1] label, const int[::1] fragment, const int[::1] head,
     const unsigned char[::1] shut, const unsigned long long[:, ::1] seen, const double[:, ::1] rects,
-    double contained, double shown, int[::1] room, unsigned char[::1] keep,
+    double contained, double shown, int[::1] room, unsigned char[::1] keep, int[::1] kept,
 ):
-    cdef Py_ssize_t n = boxes.shape[0], f, o, at, place, fragments = 0
+    cdef Py_ssize_t n = boxes.shape[0], f, o, at, place, fragments = 0, left = 0
     cdef Grid grid
     cdef Window window
     cdef Cells near
     cdef int t, r
     cdef bint again
+    if n == 0:
+        return 0
     with nogil:
+        memset(&keep[0], 1, n)
         window.before, window.after, window.extra = (1 - contained) / contained * SLACK, 1, 0
-        if n > 0:
-            spread(&grid, &room[0], &boxes[0, 0], n)
+        spread(&grid, &room[0], &boxes[0, 0], n)
         for f in range(n):
             if fragment[f] >= 0:
                 put(&grid, f, <unsigned int>label[f], boxes[f, LEFT], boxes[f, TOP])
@@ -449,3 +465,7 @@ def explain(
                             continue
                         if explains(&boxes[o, 0], &boxes[f, 0], &rects[t, 0], contained, shown):
                             keep[f] = 0
+        for o in range(n):
+            kept[left] = <int>o
+            left += keep[o]
+    return left

@@ -6,7 +6,8 @@ both tiles saw the same pixels.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+import threading
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -16,11 +17,11 @@ from tilewatch.native.reference.merge import Seen
 from tilewatch.records import BoxCount, Detections
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     from tilewatch.records import F32, I16, I32, Tiles
+
+    F64 = NDArray[np.float64]
 
 if COMPILED:
     from tilewatch.native import _merge
@@ -67,58 +68,103 @@ def merge_tiles(  # noqa: PLR0913 the arrays of a detection, and how to merge th
     """
     found, joined = len(score), 0
     seen = _canonical(Seen.of(xyxy, score, label, tile), tiles)
-    kind = np.zeros_like(seen.label) if agnostic else seen.label
-    single = _suppress(seen, kind, iou_threshold, method)
-    seen = seen.take(single)
-    if method == "seam" and len(single):
-        seen, joined = _join(seen, kind.take(single), tiles)
-    kept = len(seen.score)
+    single, kind = _suppress(seen, np.zeros_like(seen.label) if agnostic else seen.label, iou_threshold, method)
+    if method == "seam" and len(kind):
+        single, joined = _join(single, kind, tiles)
+    kept = len(single.score)
     return Merged(
-        _detections(seen), BoxCount(found=found, kept=kept, merged=joined, suppressed=found - kept - joined)
+        _detections(single), BoxCount(found=found, kept=kept, merged=joined, suppressed=found - kept - joined)
     )
 
 
 def _detections(seen: Seen) -> Detections:
+    """Return arrays that stay what they are when the next frame comes."""
     return Detections(
-        xyxy=seen.boxes.astype(np.float32), score=seen.score.astype(np.float32), label=seen.label, tile=seen.tile
+        xyxy=seen.boxes.astype(np.float32),
+        score=seen.score.astype(np.float32),
+        label=seen.label.copy(),
+        tile=seen.tile.copy(),
     )
 
 
-def _canonical(seen: Seen, tiles: Tiles) -> Seen:
+class _Room(threading.local):
+    """Arrays that one thread's calls use again and again: fetching fresh memory takes longer than the merge."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, NDArray[Any]] = {}
+
+    def __call__(self, name: str, count: int, dtype: DTypeLike, columns: tuple[int, ...] = ()) -> NDArray[Any]:
+        """Return (count, *columns) values of any content."""
+        array = self._arrays.get(name)
+        if array is None or len(array) < count or array.shape[1:] != columns:
+            array = self._arrays[name] = np.empty((count + count // 4, *columns), dtype)
+        return array[:count]
+
+    def take(self, name: str, seen: Seen, keep: NDArray[Any]) -> Seen:
+        """Return the boxes of these indices."""
+        n = len(keep)
+        taken = Seen(
+            self(f"{name} boxes", n, np.float64, (4,)),
+            self(f"{name} score", n, np.float64),
+            self(f"{name} label", n, np.int32),
+            self(f"{name} tile", n, np.int16),
+        )
+        for array, to in zip(seen, taken, strict=True):
+            array.take(keep, axis=0, out=to, mode="clip")  # 'raise' would go by way of a copy
+        return taken
+
+
+_room = _Room()
+
+
+def _grid(points: int) -> I32:
+    """Return what a grid of that many points takes."""
+    return _room("grid", 5 * points + 64, np.int32)
+
+
+def _canonical(seen: Seen, tiles: Tiles, name: str = "seen") -> Seen:
     """Return the usable boxes in canonical order."""
     if not COMPILED:
         return reference.canonical(seen, tiles)
-    keyed, order = np.empty((2, len(seen.score)), np.uint64), np.empty(len(seen.score), np.int32)
-    usable = _merge.order(*seen, reference.tile_rank(tiles), keyed, order)
-    return seen.take(order[:usable])
+    n = len(seen.score)
+    order = _room("order", n, np.int32)
+    usable = _merge.order(*seen, reference.tile_rank(tiles), _room("keyed", 2 * n, np.uint64), order)
+    return _room.take(name, seen, order[:usable])
 
 
-def _suppress(seen: Seen, kind: I32, threshold: float, method: Method) -> NDArray[np.intp]:
-    """Return the indices of the boxes that no surer one stands for."""
+def _suppress(seen: Seen, kind: I32, threshold: float, method: Method) -> tuple[Seen, I32]:
+    """Return the boxes that no surer one stands for, and their kinds."""
     tile = seen.tile.astype(np.int32) if method == "seam" else np.zeros_like(kind)
     if not COMPILED:
-        return np.flatnonzero(reference.suppress(seen.boxes, kind, tile, threshold, smaller=method == "ios"))
-    keep = np.ones(len(kind), np.uint8)
-    _merge.suppress(seen.boxes, kind, tile, threshold, method == "ios", _room(len(kind)), keep)
-    return np.flatnonzero(keep)
+        keep = np.flatnonzero(reference.suppress(seen.boxes, kind, tile, threshold, smaller=method == "ios"))
+        return seen.take(keep), kind.take(keep)
+    n = len(kind)
+    kept = _room("kept", n, np.int32)
+    left = _merge.suppress(
+        seen.boxes, kind, tile, threshold, method == "ios", _grid(n), _room("keep", n, np.uint8), kept
+    )
+    single = _room.take("single", seen, kept[:left])
+    return single, single.label if kind is seen.label else kind[:left]
 
 
 def _join(seen: Seen, kind: I32, tiles: Tiles) -> tuple[Seen, int]:
     """Return one box an object, in canonical order, and how many boxes were joined into another one."""
     if not COMPILED:
         return reference.join(seen, kind, tiles)
-    rects = tiles.rects.astype(np.float64)
+    n, rects = len(kind), tiles.rects.astype(np.float64)
     sides, part, whose = _share(seen, tiles, rects)
     pairs, weight = _links(seen, kind, sides.cuts, part, whose)
-    parent = np.arange(len(kind), dtype=np.int32)
-    groups = reference.tile_bits(seen.tile, len(tiles))
-    keyed, ranked = np.empty((2, len(weight)), np.uint64), np.empty(len(weight), np.int32)
-    _merge.group(pairs, weight, keyed, ranked, groups, parent)
-    merged, kind, lone = _fuse(seen, kind, tiles, sides, parent)
-    keep = np.ones(len(kind), np.uint8)
-    room = _room(len(kind))
-    _merge.explain(merged.boxes, kind, *lone, groups, rects, reference.CONTAINED, reference.SHOWN, room, keep)
-    return _canonical(merged.take(np.flatnonzero(keep)), tiles), len(parent) - len(kind)
+    parent, groups = _room("parent", n, np.int32), _room("groups", n, np.uint64, ((len(tiles) + 63) // 64,))
+    keyed, ranked = _room("keyed", 2 * len(weight), np.uint64), _room("order", len(weight), np.int32)
+    _merge.group(seen.tile, pairs, weight, keyed, ranked, groups, parent)
+    merged, lone = _fuse(seen, tiles, sides, parent)
+    count = len(merged.score)
+    kind = merged.label if kind is seen.label else kind[:count]
+    keep, kept = _room("keep", count, np.uint8), _room("kept", count, np.int32)
+    left = _merge.explain(
+        *(merged.boxes, kind, *lone, groups, rects, reference.CONTAINED, reference.SHOWN, _grid(count), keep, kept)
+    )
+    return _canonical(_room.take("single", merged, kept[:left]), tiles), n - count
 
 
 class _Sides(NamedTuple):
@@ -143,31 +189,29 @@ class _Lone(NamedTuple):
     """(G,) 1: a single box of which no other tile sees any part."""
 
 
-def _share(seen: Seen, tiles: Tiles, rects: NDArray[np.float64]) -> tuple[_Sides, NDArray[np.float64], I32]:
+def _share(seen: Seen, tiles: Tiles, rects: F64) -> tuple[_Sides, F64, I32]:
     """Return the cut sides, (P, 4) the parts of boxes in the area two tiles share, and (P, 2) box and other tile."""
-    n, room, found = len(seen.score), 0, PARTS_A_BOX * len(seen.score)
-    sides = _Sides(np.empty((n, 4), np.uint8), np.empty(n, np.uint8), np.empty(n, np.uint8))
-    neighbours = np.empty((len(tiles) + 1) ** 2, np.int32)
+    n, room, found = len(seen.score), -1, PARTS_A_BOX * len(seen.score)
+    sides = _Sides(
+        _room("cut", n, np.uint8, (4,)), _room("cuts", n, np.uint8), _room("inside", n, np.uint8)
+    )
+    neighbours = _room("neighbours", (len(tiles) + 1) ** 2, np.int32)
     margin, inner = reference.cut_margin(tiles), tiles.inner.view(np.uint8)
-    part, whose = np.empty((0, 4)), np.empty((0, 2), np.int32)
     while found > room:
         room = found
-        part, whose = np.empty((room, 4)), np.empty((room, 2), np.int32)
+        part, whose = _room("part", room, np.float64, (4,)), _room("whose", room, np.int32, (2,))
         found = _merge.share(
             *(seen.boxes, seen.tile, rects, margin, inner, reference.STRIP, neighbours), *sides, part, whose
         )
     return sides, part[:found], whose[:found]
 
 
-def _links(
-    seen: Seen, kind: I32, cuts: NDArray[np.uint8], part: NDArray[np.float64], whose: I32
-) -> tuple[I32, NDArray[np.float64]]:
+def _links(seen: Seen, kind: I32, cuts: NDArray[np.uint8], part: F64, whose: I32) -> tuple[I32, F64]:
     """Return (M, 2) pairs of linked boxes and (M,) how alike they are."""
-    grid, room, found = _room(len(part)), 0, LINKS_A_BOX * len(kind)
-    pairs, weight = np.empty((0, 2), np.int32), np.empty(0)
+    grid, room, found = _grid(len(part)), -1, LINKS_A_BOX * len(kind)
     while found > room:
         room = found
-        pairs, weight = np.empty((room, 2), np.int32), np.empty(room)
+        pairs, weight = _room("pairs", room, np.int32, (2,)), _room("weight", room, np.float64)
         found = _merge.link(
             *(kind, seen.tile, cuts, part, whose),
             *(reference.SAME, reference.OTHER, reference.DISCOUNT, grid, pairs, weight),
@@ -175,18 +219,17 @@ def _links(
     return pairs[:found], weight[:found]
 
 
-def _fuse(seen: Seen, kind: I32, tiles: Tiles, sides: _Sides, parent: I32) -> tuple[Seen, I32, _Lone]:
-    """Return the G groups' boxes, their classes' kinds, and what rule 6 asks of them."""
+def _fuse(seen: Seen, tiles: Tiles, sides: _Sides, parent: I32) -> tuple[Seen, _Lone]:
+    """Return the G groups' boxes, and what rule 6 asks of them."""
     n = len(parent)
-    merged = Seen(np.empty((n, 4)), np.empty(n), np.empty(n, np.int32), np.empty(n, np.int16))
-    lone = _Lone(np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.uint8))
-    room, sums = np.empty((4, n), np.int32), np.empty((n // 2, 2, 4))
+    merged = Seen(
+        _room("fused boxes", n, np.float64, (4,)),
+        _room("fused score", n, np.float64),
+        _room("fused label", n, np.int32),
+        _room("fused tile", n, np.int16),
+    )
+    lone = _Lone(_room("fragment", n, np.int32), _room("head", n, np.int32), _room("shut", n, np.uint8))
+    room, sums = _room("members", 4 * n, np.int32), _room("sums", n // 2, np.float64, (2, 4))
     trust = reference.tile_trust(tiles)
     groups = _merge.fuse(*seen, trust, reference.TRUST_CUT, *sides, parent, room, sums, *merged, *lone)
-    merged, lone = Seen(*(array[:groups] for array in merged)), _Lone(*(array[:groups] for array in lone))
-    return merged, merged.label if kind is seen.label else kind[:groups], lone
-
-
-def _room(points: int) -> I32:
-    """Return what a grid of that many points takes."""
-    return np.empty(5 * points + 64, np.int32)
+    return Seen(*(array[:groups] for array in merged)), _Lone(*(array[:groups] for array in lone))
