@@ -19,7 +19,7 @@ cdef enum:
 
 cdef double SLACK = 1.001
 """Windows are a little wider than exact arithmetic needs."""
-cdef double CELL = 1
+cdef double CELL = 1.4
 """Side of a grid's cells in longer sides of a mean box."""
 
 
@@ -45,7 +45,7 @@ cdef inline void common(const double* a, const double* b, double* shared) noexce
 
 
 cdef inline bint wider(const double* a, double least) noexcept nogil:
-    return (a[RIGHT] - a[LEFT] > least) & (a[BOTTOM] - a[TOP] > least)
+    return min(a[RIGHT] - a[LEFT], a[BOTTOM] - a[TOP]) > least
 
 
 cdef struct Columns:

@@ -3,8 +3,8 @@
 python -m tests.bench.bench_merge [--rounds 15] [--peers PYTHON]
 
 The boxes are what the tiles of a 4K frame report of objects of 20 to 80 pixels in 80 classes: sparse is each object
-once a tile, crowded twelve candidates a look. Every round measures every program once, on fresh boxes, one after the
-other; the table has the medians. `--peers` names an interpreter with torch and any of torchvision, sahi, supervision
+once a tile, crowded twelve candidates a look. Every round measures a burst of calls of every program, one program
+after the other, on other boxes than the round before; the table has the medians. `--peers` names an interpreter with torch and any of torchvision, sahi, supervision
 and ultralytics (their licences are not ours: keep them in an environment of their own).
 """
 
@@ -14,7 +14,6 @@ import argparse
 import json
 import subprocess
 import tempfile
-import time
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -26,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.bench_core import seen_by_tiles
+from tests.bench.merge_peers import THRESHOLD, cpu_ms
 from tilewatch.native.merge import merge_tiles
 
 if TYPE_CHECKING:
@@ -35,9 +35,8 @@ if TYPE_CHECKING:
 
     Measure = Callable[[str, int], float]
 
-THRESHOLD = 0.5
 SCENES = 5
-"""Different boxes in turn, lest the processor learns them by heart."""
+"""Different boxes, in turn."""
 SLOW = 300.0
 """Milliseconds beyond which a program is measured twice only."""
 OURS, OPENCV = "tilewatch, seams and all", "cv2.dnn.NMSBoxesBatched"
@@ -104,13 +103,6 @@ def opencv(scenes: dict[str, list[Seen]]) -> Measure:
         return cpu_ms(lambda: cv2.dnn.NMSBoxesBatched(boxes, seen.score, seen.label, 0.0, THRESHOLD))  # type: ignore[call-overload]
 
     return program
-
-
-def cpu_ms(call: Callable[[], object]) -> float:
-    """Return the CPU time of a call, all threads."""
-    start = time.process_time()
-    call()
-    return 1e3 * (time.process_time() - start)
 
 
 @contextmanager
