@@ -15,12 +15,12 @@ cdef enum:
     TOP = 1
     RIGHT = 2
     BOTTOM = 3
-    ROOM = 64         # of a grid besides five a point
 
+# Windows are a little wider than exact arithmetic needs.
 cdef double SLACK = 1.001
-"""Windows are a little wider than exact arithmetic needs."""
-cdef double CELL = 1.4
-"""Side of a grid's cells in longer sides of a mean box."""
+# Width and height of a grid's cells in longer sides of a mean box.
+cdef double COLUMN = 0.5
+cdef double ROW = 2
 
 
 cdef inline double overlap(const double* a, const double* b) noexcept nogil:
@@ -95,7 +95,7 @@ def order(
 
 
 cdef inline double spread(Grid* grid, int* room, const double* boxes, Py_ssize_t n) noexcept nogil:
-    """Lay out a grid for the boxes' left top corners, with cells of half a box; return the longest side of any."""
+    """Lay out a grid for the boxes' left top corners, with cells of a box's size; return the longest side of any."""
     cdef double left = boxes[LEFT], top = boxes[TOP], right = left, bottom = top, sum_ = 0, longest = 0
     cdef Py_ssize_t i
     for i in range(n):
@@ -103,7 +103,7 @@ cdef inline double spread(Grid* grid, int* room, const double* boxes, Py_ssize_t
         right, bottom = max(right, boxes[4 * i + LEFT]), max(bottom, boxes[4 * i + TOP])
         sum_ += longer(boxes + 4 * i)
         longest = max(longest, longer(boxes + 4 * i))
-    lay_out(grid, room, n, left, top, max(right - left, bottom - top), CELL * sum_ / n)
+    lay_out(grid, room, n, left, top, max(right - left, bottom - top), COLUMN * sum_ / n, ROW * sum_ / n)
     return longest
 
 

@@ -16,8 +16,10 @@ cdef enum:
 cdef struct Grid:
     double left       # where the first column and row begin
     double top
-    double cells_a_pixel
-    double last       # column, and row
+    double columns_a_pixel
+    double rows_a_pixel
+    double last_column
+    double last_row
     int shift         # makes a place of a 64-bit hash
     Py_ssize_t places
     int* start        # (places + 1,) where the items of a place begin
@@ -26,34 +28,39 @@ cdef struct Grid:
 
 
 cdef inline void lay_out(
-    Grid* grid, int* room, Py_ssize_t n, double left, double top, double span, double cell,
+    Grid* grid, int* room, Py_ssize_t n, double left, double top, double span, double width,
+    double height,
 ) noexcept nogil:
-    """Prepare for n points that lie `span` from left and top at most. `room` holds 5 n + 64."""
+    """Prepare for n points that lie `span` from left and top at most. `room` holds 9 n + 64.
+
+    Cells are `width` wide at least, and `height` high: a window had better take many columns, which are one piece, than
+    many rows.
+    """
     cdef Py_ssize_t size = 16
     grid.shift = 60
-    while size < n:
+    while size < 2 * n:
         size *= 2
         grid.shift -= 1
-    cell = max(cell, 2 * span / (size - 2))
-    grid.left, grid.top, grid.cells_a_pixel = left, top, 1 / cell if cell > 0 else 0
-    grid.last = <int>(span * grid.cells_a_pixel)
-    grid.places = size + <int>grid.last + 1
+    width = max(width, 2 * span / (size - 2))
+    grid.left, grid.top = left, top
+    grid.columns_a_pixel, grid.rows_a_pixel = 1 / width, 1 / max(height, width)
+    grid.last_column, grid.last_row = <int>(span * grid.columns_a_pixel), <int>(span * grid.rows_a_pixel)
+    grid.places = size + <int>grid.last_column + 1
     grid.start, grid.place, grid.item = room, room + grid.places + 1, room + grid.places + 1 + n
     memset(grid.start, 0, (grid.places + 1) * sizeof(int))
 
 
-cdef inline int cell_of(const Grid* grid, double beyond) noexcept nogil:
-    """Return the column or row of a distance from the grid's left or top."""
-    beyond *= grid.cells_a_pixel
-    return <int>min((beyond + fabs(beyond)) * 0.5, grid.last)  # max(beyond, 0) without a branch
+cdef inline double positive(double value) noexcept nogil:
+    """Return max(value, 0) without a branch that nobody can foresee."""
+    return (value + fabs(value)) * 0.5
 
 
 cdef inline int column(const Grid* grid, double x) noexcept nogil:
-    return cell_of(grid, x - grid.left)
+    return <int>min(positive((x - grid.left) * grid.columns_a_pixel), grid.last_column)
 
 
 cdef inline int row(const Grid* grid, double y) noexcept nogil:
-    return cell_of(grid, y - grid.top)
+    return <int>min(positive((y - grid.top) * grid.rows_a_pixel), grid.last_row)
 
 
 cdef inline Py_ssize_t first_place(const Grid* grid, Kind kind, int row) noexcept nogil:

@@ -16,6 +16,7 @@ from rich.table import Table
 from tests.support.crowd import Crowd
 from tilewatch.native.bytetrack import ByteTrack
 from tilewatch.native.merge import merge_tiles
+from tilewatch.native.room import Room
 from tilewatch.settings import TileSettings
 from tilewatch.stages.tile import plan
 
@@ -64,14 +65,14 @@ def seen_by_tiles(
     count: int, size: tuple[int, int], candidates: int, classes: int = 10, seed: int = 0
 ) -> tuple[F32, F32, I32, I16, Tiles]:
     """Return boxes of objects of 20 to 80 pixels, as every tile sees its part of them."""
-    rng, tiles, rows = np.random.default_rng([count, seed]), plan(*size, TileSettings()).tiles, []
+    rng, tiles, rows = np.random.default_rng([count, seed]), plan(*size, TileSettings()).tiles, list[list[float]]()
     low, high = tiles.rects[:, :2], tiles.rects[:, 2:]
     while len(rows) < count:
         extent, label = rng.uniform(20, 80, 2), rng.integers(classes)
         corner = rng.uniform(0, size - extent)
         boxes = np.hstack([np.maximum(corner, low), np.minimum(corner + extent, high)])
         for tile in np.flatnonzero((boxes[:, 2:] - boxes[:, :2]).min(axis=1) > MIN_SIDE).repeat(candidates):
-            rows.append([*(boxes[tile] + rng.normal(0, 0.5, 4)), rng.uniform(0.1, 0.95), label, tile])
+            rows.append([*(boxes[tile] + rng.normal(0, 0.5, 4)), rng.uniform(0.1, 0.95), float(label), float(tile)])
     table = np.array(rows[:count])
     labels, at = table[:, 5].astype(np.int32), table[:, 6].astype(np.int16)
     return table[:, :4].astype(np.float32), table[:, 4].astype(np.float32), labels, at, tiles
@@ -79,10 +80,10 @@ def seen_by_tiles(
 
 def _merge(seen: tuple[F32, F32, I32, I16, Tiles], repeats: int) -> list[float]:
     """Return the time of each call."""
-    took = []
+    took, room = [], Room()
     for _ in range(repeats):
         start = time.perf_counter()
-        merge_tiles(*seen, iou_threshold=0.7)
+        merge_tiles(*seen, iou_threshold=0.7, room=room)
         took.append(1e3 * (time.perf_counter() - start))
     return took
 

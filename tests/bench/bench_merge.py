@@ -4,8 +4,9 @@ python -m tests.bench.bench_merge [--rounds 15] [--peers PYTHON]
 
 The boxes are what the tiles of a 4K frame report of objects of 20 to 80 pixels in 80 classes: sparse is each object
 once a tile, crowded twelve candidates a look. Every round measures a burst of calls of every program, one program
-after the other, on other boxes than the round before; the table has the medians. `--peers` names an interpreter with torch and any of torchvision, sahi, supervision
-and ultralytics (their licences are not ours: keep them in an environment of their own).
+after the other, on other boxes than the round before; the table has the medians. `--peers` names an interpreter with
+torch and any of torchvision, sahi, supervision and ultralytics (their licences are not ours: keep them in an
+environment of their own).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import tempfile
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -27,6 +28,7 @@ from rich.table import Table
 from tests.bench.bench_core import seen_by_tiles
 from tests.bench.merge_peers import THRESHOLD, cpu_ms
 from tilewatch.native.merge import merge_tiles
+from tilewatch.native.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,14 +85,15 @@ def measure(programs: dict[str, Measure], case: str, rounds: int) -> dict[str, f
     took: dict[str, list[float]] = {name: [] for name in programs}
     for number in range(rounds + 1):
         for name, program in programs.items():
-            if number < 2 or took[name][-1] < SLOW:  # noqa: PLR2004 one to warm up, one that counts
+            if number < 2 or took[name][-1] < SLOW:
                 took[name].append(program(case, number % SCENES))
     return {name: float(np.median(times[1:])) for name, times in took.items()}
 
 
 def ours(scenes: dict[str, list[Seen]]) -> Measure:
     """Return how to measure one merge."""
-    return lambda case, number: cpu_ms(lambda: merge_tiles(*scenes[case][number], iou_threshold=THRESHOLD))
+    room = Room()
+    return lambda case, number: cpu_ms(lambda: merge_tiles(*scenes[case][number], iou_threshold=THRESHOLD, room=room))
 
 
 def opencv(scenes: dict[str, list[Seen]]) -> Measure:
@@ -99,8 +102,10 @@ def opencv(scenes: dict[str, list[Seen]]) -> Measure:
 
     def program(case: str, number: int) -> float:
         seen = scenes[case][number]
-        boxes = np.hstack([seen.xyxy[:, :2], seen.xyxy[:, 2:] - seen.xyxy[:, :2]]).astype(np.float64)
-        return cpu_ms(lambda: cv2.dnn.NMSBoxesBatched(boxes, seen.score, seen.label, 0.0, THRESHOLD))  # type: ignore[call-overload]
+        corners: Any = np.hstack([seen.xyxy[:, :2], seen.xyxy[:, 2:] - seen.xyxy[:, :2]]).astype(np.float64)
+        score: Any = seen.score
+        label: Any = seen.label
+        return cpu_ms(lambda: cv2.dnn.NMSBoxesBatched(corners, score, label, 0.0, THRESHOLD))
 
     return program
 
@@ -118,7 +123,7 @@ def peers(python: Path | None, scenes: dict[str, list[Seen]]) -> Iterator[dict[s
             for number, seen in enumerate(row)
             for column in ("xyxy", "score", "label")
         }
-        np.savez(f"{folder}/cases.npz", **arrays)  # type: ignore[arg-type]
+        np.savez(f"{folder}/cases.npz", **arrays)
         script = Path(__file__).with_name("merge_peers.py")
         command = [str(python), str(script), f"{folder}/cases.npz"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -130,7 +135,7 @@ def asking(process: subprocess.Popen[str], name: str) -> Measure:
     """Return how to measure one call of a peer."""
 
     def program(case: str, number: int) -> float:
-        assert process.stdin  # noqa: S101 a pipe was asked for
+        assert process.stdin
         process.stdin.write(json.dumps([name, case, number]) + "\n")
         process.stdin.flush()
         return float(json.loads(heard(process)))
@@ -140,7 +145,7 @@ def asking(process: subprocess.Popen[str], name: str) -> Measure:
 
 def heard(process: subprocess.Popen[str]) -> str:
     """Return the next line of JSON; what libraries print on the way is passed over."""
-    assert process.stdout  # noqa: S101 a pipe was asked for
+    assert process.stdout
     for line in process.stdout:
         if line.startswith("[") or line[:1].isdigit():
             return line

@@ -6,7 +6,6 @@ both tiles saw the same pixels.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -14,10 +13,11 @@ import numpy as np
 from tilewatch.native import COMPILED
 from tilewatch.native.reference import merge as reference
 from tilewatch.native.reference.merge import Seen
+from tilewatch.native.room import Room
 from tilewatch.records import BoxCount, Detections
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import NDArray
 
     from tilewatch.records import F32, I16, I32, Tiles
 
@@ -49,6 +49,7 @@ def merge_tiles(  # noqa: PLR0913 the arrays of a detection, and how to merge th
     iou_threshold: float,
     method: Method = "seam",
     agnostic: bool = False,
+    room: Room | None = None,
 ) -> Merged:
     """Merge the boxes of one frame.
 
@@ -62,15 +63,16 @@ def merge_tiles(  # noqa: PLR0913 the arrays of a detection, and how to merge th
         method: 'seam' as above; 'nms' is non-maximum suppression over the whole frame as if there were no tiles, and
             'ios' the same with the overlap measured by the smaller box instead of the union.
         agnostic: classes make no difference.
+        room: scratch arrays of earlier calls.
 
     The result depends on neither the order of the boxes nor that of the tiles. Boxes without an area, with NaN or
     infinite values, or of an unknown tile are dropped and counted as suppressed.
     """
-    found, joined = len(score), 0
-    seen = _canonical(Seen.of(xyxy, score, label, tile), tiles)
-    single, kind = _suppress(seen, np.zeros_like(seen.label) if agnostic else seen.label, iou_threshold, method)
+    found, joined, room = len(score), 0, room or Room()
+    seen = _canonical(Seen.of(xyxy, score, label, tile), tiles, room)
+    single, kind = _suppress(seen, np.zeros_like(seen.label) if agnostic else seen.label, iou_threshold, method, room)
     if method == "seam" and len(kind):
-        single, joined = _join(single, kind, tiles)
+        single, joined = _join(single, kind, tiles, room)
     kept = len(single.score)
     return Merged(
         _detections(single), BoxCount(found=found, kept=kept, merged=joined, suppressed=found - kept - joined)
@@ -87,84 +89,85 @@ def _detections(seen: Seen) -> Detections:
     )
 
 
-class _Room(threading.local):
-    """Arrays that one thread's calls use again and again: fetching fresh memory takes longer than the merge."""
-
-    def __init__(self) -> None:
-        self._arrays: dict[str, NDArray[Any]] = {}
-
-    def __call__(self, name: str, count: int, dtype: DTypeLike, columns: tuple[int, ...] = ()) -> NDArray[Any]:
-        """Return (count, *columns) values of any content."""
-        array = self._arrays.get(name)
-        if array is None or len(array) < count or array.shape[1:] != columns:
-            array = self._arrays[name] = np.empty((count + count // 4, *columns), dtype)
-        return array[:count]
-
-    def take(self, name: str, seen: Seen, keep: NDArray[Any]) -> Seen:
-        """Return the boxes of these indices."""
-        n = len(keep)
-        taken = Seen(
-            self(f"{name} boxes", n, np.float64, (4,)),
-            self(f"{name} score", n, np.float64),
-            self(f"{name} label", n, np.int32),
-            self(f"{name} tile", n, np.int16),
-        )
-        for array, to in zip(seen, taken, strict=True):
-            array.take(keep, axis=0, out=to, mode="clip")  # 'raise' would go by way of a copy
-        return taken
+def _seen(room: Room, name: str, count: int) -> Seen:
+    """Return boxes of any content."""
+    return Seen(
+        room(f"{name} boxes", count, np.float64, (4,)),
+        room(f"{name} score", count, np.float64),
+        room(f"{name} label", count, np.int32),
+        room(f"{name} tile", count, np.int16),
+    )
 
 
-_room = _Room()
+def _take(room: Room, name: str, seen: Seen, keep: NDArray[Any]) -> Seen:
+    """Return the boxes of these indices."""
+    taken = _seen(room, name, len(keep))
+    np.take(seen.boxes, keep, axis=0, out=taken.boxes, mode="clip")  # 'raise' would go by way of a copy
+    np.take(seen.score, keep, out=taken.score, mode="clip")
+    np.take(seen.label, keep, out=taken.label, mode="clip")
+    np.take(seen.tile, keep, out=taken.tile, mode="clip")
+    return taken
 
 
-def _grid(points: int) -> I32:
+def _grid(room: Room, points: int) -> I32:
     """Return what a grid of that many points takes."""
-    return _room("grid", 5 * points + 64, np.int32)
+    return room("grid", 9 * points + 64, np.int32)
 
 
-def _canonical(seen: Seen, tiles: Tiles, name: str = "seen") -> Seen:
+def _canonical(seen: Seen, tiles: Tiles, room: Room) -> Seen:
     """Return the usable boxes in canonical order."""
     if not COMPILED:
         return reference.canonical(seen, tiles)
     n = len(seen.score)
-    order = _room("order", n, np.int32)
-    usable = _merge.order(*seen, reference.tile_rank(tiles), _room("keyed", 2 * n, np.uint64), order)
-    return _room.take(name, seen, order[:usable])
+    order = room("order", n, np.int32)
+    usable = _merge.order(*seen, reference.tile_rank(tiles), room("keyed", 2 * n, np.uint64), order)
+    return _take(room, "seen", seen, order[:usable])
 
 
-def _suppress(seen: Seen, kind: I32, threshold: float, method: Method) -> tuple[Seen, I32]:
+def _suppress(seen: Seen, kind: I32, threshold: float, method: Method, room: Room) -> tuple[Seen, I32]:
     """Return the boxes that no surer one stands for, and their kinds."""
     tile = seen.tile.astype(np.int32) if method == "seam" else np.zeros_like(kind)
     if not COMPILED:
         keep = np.flatnonzero(reference.suppress(seen.boxes, kind, tile, threshold, smaller=method == "ios"))
         return seen.take(keep), kind.take(keep)
     n = len(kind)
-    kept = _room("kept", n, np.int32)
+    kept = room("kept", n, np.int32)
     left = _merge.suppress(
-        seen.boxes, kind, tile, threshold, method == "ios", _grid(n), _room("keep", n, np.uint8), kept
+        seen.boxes, kind, tile, threshold, method == "ios", _grid(room, n), room("keep", n, np.uint8), kept
     )
-    single = _room.take("single", seen, kept[:left])
+    single = _take(room, "single", seen, kept[:left])
     return single, single.label if kind is seen.label else kind[:left]
 
 
-def _join(seen: Seen, kind: I32, tiles: Tiles) -> tuple[Seen, int]:
+def _join(seen: Seen, kind: I32, tiles: Tiles, room: Room) -> tuple[Seen, int]:
     """Return one box an object, in canonical order, and how many boxes were joined into another one."""
     if not COMPILED:
         return reference.join(seen, kind, tiles)
     n, rects = len(kind), tiles.rects.astype(np.float64)
-    sides, part, whose = _share(seen, tiles, rects)
-    pairs, weight = _links(seen, kind, sides.cuts, part, whose)
-    parent, groups = _room("parent", n, np.int32), _room("groups", n, np.uint64, ((len(tiles) + 63) // 64,))
-    keyed, ranked = _room("keyed", 2 * len(weight), np.uint64), _room("order", len(weight), np.int32)
+    sides, parts = _share(seen, tiles, rects, room)
+    pairs, weight = _links(seen, kind, sides.cuts, parts, room)
+    parent, groups = room("parent", n, np.int32), room("groups", n, np.uint64, ((len(tiles) + 63) // 64,))
+    keyed, ranked = room("keyed", 2 * len(weight), np.uint64), room("order", len(weight), np.int32)
     _merge.group(seen.tile, pairs, weight, keyed, ranked, groups, parent)
-    merged, lone = _fuse(seen, tiles, sides, parent)
+    merged, lone = _fuse(seen, tiles, sides, parent, room)
     count = len(merged.score)
     kind = merged.label if kind is seen.label else kind[:count]
-    keep, kept = _room("keep", count, np.uint8), _room("kept", count, np.int32)
+    keep, kept = room("keep", count, np.uint8), room("kept", count, np.int32)
     left = _merge.explain(
-        *(merged.boxes, kind, *lone, groups, rects, reference.CONTAINED, reference.SHOWN, _grid(count), keep, kept)
+        *(
+            merged.boxes,
+            kind,
+            *lone,
+            groups,
+            rects,
+            reference.CONTAINED,
+            reference.SHOWN,
+            _grid(room, count),
+            keep,
+            kept,
+        )
     )
-    return _canonical(_room.take("single", merged, kept[:left]), tiles), n - count
+    return _canonical(_take(room, "single", merged, kept[:left]), tiles, room), n - count
 
 
 class _Sides(NamedTuple):
@@ -189,47 +192,47 @@ class _Lone(NamedTuple):
     """(G,) 1: a single box of which no other tile sees any part."""
 
 
-def _share(seen: Seen, tiles: Tiles, rects: F64) -> tuple[_Sides, F64, I32]:
+def _share(seen: Seen, tiles: Tiles, rects: F64, room: Room) -> tuple[_Sides, tuple[F64, I32]]:
     """Return the cut sides, (P, 4) the parts of boxes in the area two tiles share, and (P, 2) box and other tile."""
-    n, room, found = len(seen.score), -1, PARTS_A_BOX * len(seen.score)
-    sides = _Sides(
-        _room("cut", n, np.uint8, (4,)), _room("cuts", n, np.uint8), _room("inside", n, np.uint8)
-    )
-    neighbours = _room("neighbours", (len(tiles) + 1) ** 2, np.int32)
+    n, most, found = len(seen.score), 0, PARTS_A_BOX * len(seen.score)
+    sides = _Sides(room("cut", n, np.uint8, (4,)), room("cuts", n, np.uint8), room("inside", n, np.uint8))
+    neighbours = room("neighbours", (len(tiles) + 1) ** 2, np.int32)
     margin, inner = reference.cut_margin(tiles), tiles.inner.view(np.uint8)
-    while found > room:
-        room = found
-        part, whose = _room("part", room, np.float64, (4,)), _room("whose", room, np.int32, (2,))
+    part, whose = room("part", 0, np.float64, (4,)), room("whose", 0, np.int32, (2,))
+    while found > most:
+        most = found
+        part, whose = room("part", most, np.float64, (4,)), room("whose", most, np.int32, (2,))
         found = _merge.share(
             *(seen.boxes, seen.tile, rects, margin, inner, reference.STRIP, neighbours), *sides, part, whose
         )
-    return sides, part[:found], whose[:found]
+    return sides, (part[:found], whose[:found])
 
 
-def _links(seen: Seen, kind: I32, cuts: NDArray[np.uint8], part: F64, whose: I32) -> tuple[I32, F64]:
+def _links(seen: Seen, kind: I32, cuts: NDArray[np.uint8], parts: tuple[F64, I32], room: Room) -> tuple[I32, F64]:
     """Return (M, 2) pairs of linked boxes and (M,) how alike they are."""
-    grid, room, found = _grid(len(part)), -1, LINKS_A_BOX * len(kind)
-    while found > room:
-        room = found
-        pairs, weight = _room("pairs", room, np.int32, (2,)), _room("weight", room, np.float64)
+    part, whose = parts
+    grid, most, found = _grid(room, len(part)), 0, LINKS_A_BOX * len(kind)
+    pairs, weight = room("pairs", 0, np.int32, (2,)), room("weight", 0, np.float64)
+    while found > most:
+        most = found
+        pairs, weight = room("pairs", most, np.int32, (2,)), room("weight", most, np.float64)
         found = _merge.link(
-            *(kind, seen.tile, cuts, part, whose),
-            *(reference.SAME, reference.OTHER, reference.DISCOUNT, grid, pairs, weight),
+            kind,
+            seen.tile,
+            *(cuts, part, whose, reference.SAME, reference.OTHER, reference.DISCOUNT, grid, pairs, weight),
         )
     return pairs[:found], weight[:found]
 
 
-def _fuse(seen: Seen, tiles: Tiles, sides: _Sides, parent: I32) -> tuple[Seen, _Lone]:
+def _fuse(seen: Seen, tiles: Tiles, sides: _Sides, parent: I32, room: Room) -> tuple[Seen, _Lone]:
     """Return the G groups' boxes, and what rule 6 asks of them."""
     n = len(parent)
-    merged = Seen(
-        _room("fused boxes", n, np.float64, (4,)),
-        _room("fused score", n, np.float64),
-        _room("fused label", n, np.int32),
-        _room("fused tile", n, np.int16),
-    )
-    lone = _Lone(_room("fragment", n, np.int32), _room("head", n, np.int32), _room("shut", n, np.uint8))
-    room, sums = _room("members", 4 * n, np.int32), _room("sums", n // 2, np.float64, (2, 4))
+    merged = _seen(room, "fused", n)
+    lone = _Lone(room("fragment", n, np.int32), room("head", n, np.int32), room("shut", n, np.uint8))
+    members, sums = room("members", 4 * n, np.int32), room("sums", n // 2, np.float64, (2, 4))
     trust = reference.tile_trust(tiles)
-    groups = _merge.fuse(*seen, trust, reference.TRUST_CUT, *sides, parent, room, sums, *merged, *lone)
-    return Seen(*(array[:groups] for array in merged)), _Lone(*(array[:groups] for array in lone))
+    groups = _merge.fuse(
+        *(*seen, trust, reference.TRUST_CUT, *sides, parent, members, sums),
+        *(merged.boxes, merged.score, merged.label, merged.tile, *lone),
+    )
+    return merged.first(groups), _Lone(lone.fragment[:groups], lone.head[:groups], lone.shut[:groups])

@@ -20,7 +20,7 @@ Where classes make no difference, all boxes count as of one class in every rule.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -60,6 +60,10 @@ class Seen(NamedTuple):
     def take(self, keep: NDArray[Any]) -> Seen:
         """Return the boxes of these indices."""
         return Seen(self.boxes.take(keep, axis=0), self.score.take(keep), self.label.take(keep), self.tile.take(keep))
+
+    def first(self, count: int) -> Seen:
+        """Return the first boxes, a view."""
+        return Seen(self.boxes[:count], self.score[:count], self.label[:count], self.tile[:count])
 
     def sorted(self, tiles: Tiles) -> Seen:
         """Return them surest first; ties are decided by content alone, never by the order they came in."""
@@ -111,7 +115,8 @@ def cut_sides(seen: Seen, tiles: Tiles) -> NDArray[np.uint8]:
 def cut_margin(tiles: Tiles) -> F64:
     """Return (T,) pixels from a tile's side within which a box is cut."""
     size = np.minimum(tiles.rects[:, 2] - tiles.rects[:, 0], tiles.rects[:, 3] - tiles.rects[:, 1])
-    return np.maximum(CUT_PIXELS, CUT_SHARE * size)
+    margin: F64 = np.maximum(CUT_PIXELS, CUT_SHARE * size)
+    return margin
 
 
 def tile_bits(tile: I16, tiles: int) -> Bits:
@@ -200,9 +205,7 @@ def _fused(seen: Seen, cut: NDArray[np.uint8], weights: F64, members: list[int])
     return sides
 
 
-def _explained(
-    merged: Seen, kind: I32, fragment: I32, seen_by: list[set[int]], tiles: Tiles
-) -> NDArray[np.bool_]:
+def _explained(merged: Seen, kind: I32, fragment: I32, seen_by: list[set[int]], tiles: Tiles) -> NDArray[np.bool_]:
     """Return (G,) bool: False for the fragments of rule 6."""
     keep = np.ones(len(merged.score), np.bool_)
     for f in np.flatnonzero(fragment >= 0):
