@@ -209,6 +209,18 @@ class TileSettings(Section):
         return self
 
 
+class MergeSettings(Section):
+    """How the boxes of overlapping tiles become one an object."""
+
+    model_config = SettingsConfigDict(env_prefix="MERGE_")
+    method: Literal["seam", "nms", "ios"] = Field(
+        "seam",
+        description="seam: rebuild what tiles cut; nms, ios: only drop boxes that overlap a surer one by more than "
+        "IOU_THRESHOLD of their union or of the smaller one",
+    )
+    class_agnostic: bool = Field(default=False, description="true: boxes of different classes can be one object")
+
+
 class TrackSettings(Section):
     """How objects keep their identity (ByteTrack)."""
 
@@ -387,6 +399,7 @@ class Settings(BaseModel):
     batch: BatchSettings
     detect: DetectSettings
     tile: TileSettings
+    merge: MergeSettings
     tracking: TrackingSettings
     track: TrackSettings
     output: OutputSettings

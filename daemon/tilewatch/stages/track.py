@@ -10,6 +10,7 @@ import numpy as np
 
 from tilewatch.native.bytetrack import ByteTrack
 from tilewatch.native.merge import merge_tiles
+from tilewatch.native.room import Room
 from tilewatch.records import Tracks
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tilewatch.native.heads import Candidates
     from tilewatch.native.merge import Merged
     from tilewatch.records import F32, Bool, Detections, Frame, RawHeads, Tiles
-    from tilewatch.settings import DetectSettings, Polygon, Settings
+    from tilewatch.settings import DetectSettings, MergeSettings, Polygon, Settings
 
 
 class Decoder(Protocol):
@@ -35,6 +36,8 @@ class Tracker:
         self._decode = decode
         self._settings = settings
         self._detect: DetectSettings = settings.detect
+        self._how: MergeSettings = settings.merge
+        self._room = Room()
         self._area = WatchedArea(settings.tile.roi, settings.tile.ignore)
         self._bytetrack = _bytetrack(settings) if settings.tracking.enable_tracking else None
 
@@ -80,6 +83,9 @@ class Tracker:
         merged = merge_tiles(
             *(xyxy[inside], candidates.score[inside], candidates.label[inside], candidates.tile[inside], tiles),
             iou_threshold=self._detect.iou_threshold,
+            method=self._how.method,
+            agnostic=self._how.class_agnostic,
+            room=self._room,
         )
         masked = len(inside) - int(inside.sum())
         counts = merged.boxes

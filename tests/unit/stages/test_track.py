@@ -65,6 +65,14 @@ def test_boxes_are_placed_clipped_and_merged_in_the_frame() -> None:
     assert (found.count.found, found.count.kept, found.count.merged) == (2, 1, 1)
 
 
+def test_how_boxes_are_merged_is_a_setting() -> None:
+    """MERGE_METHOD and MERGE_CLASS_AGNOSTIC reach the merge."""
+    rows = [(500, 100, 655, 200, 0.8, 0, 0), (0, 100, 140, 160, 0.7, 1, 1)]
+    assert [len(tracked(rows)[0]), len(tracked(rows, MERGE_CLASS_AGNOSTIC=True)[0])] == [2, 1]
+    (plain,) = tracked(rows, MERGE_CLASS_AGNOSTIC=True, MERGE_METHOD="nms")
+    assert (plain.count.kept, plain.count.merged) == (2, 0)
+
+
 def test_scale_of_the_tile_is_undone() -> None:
     """A tile seen at half size: input pixels count double."""
     tiles = plan(1920, 1080, TileSettings(full_frame="only")).tiles
