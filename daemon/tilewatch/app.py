@@ -17,10 +17,12 @@ from tilewatch.engines.executor import Executor
 from tilewatch.engines.options import EngineOptions
 from tilewatch.errors import StreamError
 from tilewatch.flow.backports import BaseExceptionGroup, TaskGroup
+from tilewatch.flow.echo import Echo
 from tilewatch.flow.lane import Lane
 from tilewatch.flow.pipeline import Pipeline, Step, each
 from tilewatch.flow.shutdown import Shutdown
 from tilewatch.flow.supervisor import verdict
+from tilewatch.motion.gate import LAG_FRAMES, MotionGate
 from tilewatch.report import VideoReport
 from tilewatch.sinks.annotate import Annotator
 from tilewatch.sinks.base import SinkContext
@@ -42,9 +44,10 @@ from tilewatch.telemetry.progress import Outcome, ProgressReport
 from tilewatch.video.source import VideoSource
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 
     from tilewatch.engines.host import HostEngine
+    from tilewatch.flow.channel import Channel
     from tilewatch.records import Frame, RawHeads, StreamInfo, TileBatch, Tracks
     from tilewatch.settings import Format, Settings
     from tilewatch.sinks.base import Sink
@@ -116,7 +119,7 @@ async def _process(job: VideoJob) -> Outcome:
         outcome = _failure(job, error)
     job.session.progress.finish(outcome)
     if job.session.profile and job.report:
-        job.session.progress.stages(job.report.stage_rows(), outcome.seconds)
+        job.session.progress.stages(job.report.stage_rows(), outcome.seconds, job.report.tiles)
     return outcome
 
 
@@ -137,6 +140,11 @@ class Detector:
         self.engine = engine
         self.executor = executor
         self.wanted = class_names.wanted(settings.detect.classes, engine.info.names, engine.head.classes)
+
+    def cutter(self) -> TileStage:
+        """Return a fresh tile stage, with its gate where one is asked for."""
+        tile = self.settings.tile
+        return TileStage(self.engine, tile, MotionGate(tile) if tile.gate == "motion" else None)
 
     def tracker(self) -> Tracker:
         """Return a fresh tracker: ids start from 1 for every video."""
@@ -188,8 +196,18 @@ async def open_detector(settings: Settings, counters: Metrics) -> AsyncIterator[
 class VideoJob:
     """One video on its way through the five stages."""
 
-    def __init__(self, detector: Detector, session: Session, path: Path, folder: ResultFolder) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        session: Session,
+        path: Path,
+        folder: ResultFolder,
+        *,
+        restart: Callable[[Frame], bool] = lambda _: False,
+    ) -> None:
+        """`restart` tells the frames at which the gate starts afresh: those a later run may begin with."""
         self.path = path
+        self._restart = restart
         self.session = session
         self.report: VideoReport | None = None
         self._detector = detector
@@ -239,13 +257,7 @@ class VideoJob:
         """Return the five stages of DESIGN's way of a frame, each with its lane."""
         assert self.report is not None  # noqa: S101 set by `run`, the only caller
         queue, skipped = self._detector.settings.queue, self.report.skipped
-        cutter, tracker = TileStage(self._detector.engine, self._detector.settings.tile), self._detector.tracker()
-
-        async def tile(frame: Frame) -> TileBatch:
-            return await lanes["tile"].call(cutter, frame)
-
-        async def track(heads: RawHeads) -> Tracks:
-            return await lanes["track"].call(tracker, heads)
+        tile, track = self._tile_and_track(lanes)
 
         def source(_: AsyncIterator[Any]) -> AsyncGenerator[Frame, None]:
             call, stop = lanes["decode"].call, self.session.shutdown.stop
@@ -253,7 +265,7 @@ class VideoJob:
                 self._source, call, max_frames=self.session.max_frames, stop=stop, on_damaged=skipped("decode")
             )
 
-        def inference(inbox: AsyncIterator[TileBatch]) -> AsyncGenerator[RawHeads, None]:
+        def inference(inbox: Channel[TileBatch]) -> AsyncGenerator[RawHeads, None]:
             return infer(inbox, self._detector.executor)
 
         async def written(inbox: AsyncIterator[Tracks]) -> AsyncGenerator[int, None]:
@@ -270,6 +282,37 @@ class VideoJob:
             Step(name="track", stage=each(track, on_skip=skipped("track")), capacity=queue.tracked),
             Step(name="encode", stage=written),
         ]
+
+    def _tile_and_track(
+        self, lanes: dict[str, Lane]
+    ) -> tuple[Callable[[Frame], Awaitable[TileBatch]], Callable[[RawHeads], Awaitable[Tracks]]]:
+        """Return the functions of the tile and the track stage; with a gate the tracks go back to the tiles."""
+        cutter, tracker = self._detector.cutter(), self._detector.tracker()
+        echo: Echo[Tracks | None] = Echo(LAG_FRAMES)
+
+        async def tile(frame: Frame) -> TileBatch:
+            return await lanes["tile"].call(cutter, frame)
+
+        async def track(heads: RawHeads) -> Tracks:
+            return await lanes["track"].call(tracker, heads)
+
+        async def gated_tile(frame: Frame) -> TileBatch:
+            if afresh := self._restart(frame):
+                echo.forget()
+            tracks = await echo.heard()
+            batch = await lanes["tile"].call(cutter, frame, tracks, afresh=afresh)
+            echo.sent()
+            return batch
+
+        async def echoing_track(heads: RawHeads) -> Tracks:
+            tracks = None
+            try:
+                tracks = await track(heads)
+            finally:  # a frame that is skipped has its answer too, else the gate would wait for it
+                echo.answer(tracks)
+            return tracks
+
+        return (gated_tile, echoing_track) if cutter.gate else (tile, track)
 
     def _expected(self, info: StreamInfo) -> int | None:
         """Return how many frames will be written, as far as the container tells."""

@@ -15,7 +15,7 @@ from tilewatch.telemetry import log
 from tilewatch.telemetry.progress import Outcome, StageRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from tilewatch.engines.base import EngineInfo
@@ -83,12 +83,19 @@ class VideoReport:
         self._metrics.latency.labels(stream=stream).observe(waited / NANOSECONDS)
         for outcome in ("kept", "merged", "suppressed"):
             self._metrics.boxes.labels(stream=stream, outcome=outcome).inc(getattr(tracks.count, outcome))
+        for outcome, count in tracks.looks.outcomes().items():
+            self._metrics.tiles.labels(stream=stream, outcome=outcome).inc(count)
 
     def close(self) -> None:
         """Do nothing: the report is completed by `complete`."""
 
     def abort(self) -> None:
         """Do nothing: nothing is open."""
+
+    @property
+    def tiles(self) -> Mapping[str, int]:
+        """Tiles so far, by what was done."""
+        return self._tally.tiles
 
     def stage_rows(self) -> list[StageRow]:
         """Return the stage table's rows."""
@@ -134,6 +141,7 @@ class VideoReport:
             frames_written=self.frames,
             frames_skipped=self._skips + Counter({FrameError.reason: self._source.damaged}),
             boxes=self._tally.boxes,
+            tiles=self._tally.tiles,
         )
 
     def _manifest(

@@ -21,6 +21,8 @@ class Metrics:
     """{stream, stage, outcome}: outcome is ok, skipped or dropped."""
     boxes: Counter
     """{stream, outcome}: outcome is kept, merged or suppressed."""
+    tiles: Counter
+    """{stream, outcome}: outcome is inferred, reused or outside_roi."""
     stage_duration: Histogram
     """{stage}: seconds from asking a stage for an item to having it, waits for input excluded."""
     channel_wait: Counter
@@ -44,6 +46,7 @@ def create(registry: CollectorRegistry | None = None) -> Metrics:
             "tilewatch_frames", "Frames by stage and outcome.", ("stream", "stage", "outcome"), registry=registry
         ),
         boxes=Counter("tilewatch_boxes", "Boxes by what became of them.", ("stream", "outcome"), registry=registry),
+        tiles=Counter("tilewatch_tiles", "Tiles by what was done.", ("stream", "outcome"), registry=registry),
         stage_duration=Histogram(
             "tilewatch_stage_duration_seconds",
             "Time a stage took for one item.",
