@@ -190,6 +190,8 @@ class TileBatch:
     """The engine's own handle on the pixels; for host engines `slot.pixels` is (B, S, S, 3) uint8 RGB."""
     cut_reasons: tuple[str, ...] = ()
     """One word for each tile that was cut, from the motion gate; empty without it: all tiles always are."""
+    moved: Bool | None = None
+    """(ceil(H/8), ceil(W/8)) blocks that changed since a `STILL` tile showing them was inferred; None: no gate."""
 
     @property
     def looks(self) -> Looks:

@@ -161,7 +161,7 @@ class TileSettings(Section):
         5.0, gt=0, le=3600, description="with TILE_GATE: every tile is inferred at least so often, seconds"
     )
     gate_levels: float = Field(
-        4.0,
+        3.0,
         ge=0.5,
         le=64,
         description="with TILE_GATE: change of the mean of 8x8 pixels that counts, levels of 255; less sees fainter",

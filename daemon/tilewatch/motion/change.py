@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tilewatch.native.reference.gate import U16
     from tilewatch.records import U8, Bool, Frame, Tiles
 
-ENOUGH = 12
+ENOUGH = 20
 """A tile wakes once its changes, added up since it was last looked at, have this many times the levels that count."""
 CAMERA_SHARE = 0.25
 """Share of all blocks that change from one frame to the next when the camera moves, or the scene is cut."""
@@ -30,7 +30,6 @@ class ChangeMeter:
 
     def __init__(self, tiles: Tiles, frame: Frame, levels: float) -> None:
         """Take the tiles, in their order; `levels` of the mean of 8x8 pixels are a change."""
-        self._apart = tiles.full_frame
         self._windows = gate.windows_of(tiles.rects, frame.width, frame.height)
         self._whole = gate.windows_of(
             np.array([[0, 0, frame.width, frame.height]], np.int32), frame.width, frame.height
@@ -40,7 +39,7 @@ class ChangeMeter:
         self._evidence = np.zeros(len(tiles), np.int64)
         self._now: U16 | None = None
         self._changed: U8 = np.zeros(len(self._taken), np.uint8)
-        self._noise = 0.0
+        self._noise: float | None = None
 
     def look(self, frame: Frame) -> Bool | None:
         """Return (T,) bool: the tiles with enough change; None with nothing to compare, or when the camera moves."""
@@ -53,9 +52,12 @@ class ChangeMeter:
         enough: Bool = self._evidence > ENOUGH * self._counts
         return enough
 
-    def with_neighbours(self, awake: Bool) -> Bool:
-        """Return (T,) bool: the tiles awake, and those that share with one what has changed."""
-        return gate.spread(self._changed, self._windows, self._apart, awake)
+    def moved(self, asleep: Bool) -> Bool:
+        """Return (R, C) bool: the blocks that changed since a tile asleep that shows them was taken."""
+        grid = np.zeros(self._whole.blocks[0, [3, 2]], np.bool_)
+        for tile in np.flatnonzero(asleep).tolist():
+            self._windows.mark(self._changed, tile, grid)
+        return grid
 
     def take(self, awake: Bool) -> None:
         """Remember how the tiles awake look in the frame looked at last."""
@@ -69,11 +71,12 @@ class ChangeMeter:
     @property
     def _counts(self) -> int:
         """Change of a block that counts, 1/64 level."""
-        return round(min(max(self._least, NOISE_FACTOR * self._noise), NOISE_LIMIT * self._least))
+        return round(min(max(self._least, NOISE_FACTOR * (self._noise or 0.0)), NOISE_LIMIT * self._least))
 
     def _camera_moves(self, change: Change) -> bool:
         """Tell whether too much changed for things to have moved; learn the noise where it did not."""
         if change.blocks[0] >= CAMERA_SHARE * self._whole.start[-1]:
             return True
-        self._noise = NOISE_MEMORY * self._noise + (1 - NOISE_MEMORY) * float(change.noise[0])
+        noise = float(change.noise[0])
+        self._noise = noise if self._noise is None else NOISE_MEMORY * self._noise + (1 - NOISE_MEMORY) * noise
         return False

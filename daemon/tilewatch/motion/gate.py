@@ -7,7 +7,7 @@ number of frames before, never on how fast anything runs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,17 @@ LAG_FRAMES = 4
 
 FIRST, CAMERA, CHANGED, TRACK, REFRESH = "first", "camera", "changed", "track", "refresh"
 """Why a tile is inferred."""
-SHOWN = 4.0
-"""Pixels a tile must show of a track's box, each way."""
+SHOWN = 0.25
+"""Share of a track's box that a tile must show to be kept awake by it."""
+
+
+class Choice(NamedTuple):
+    """What is to be done about T tiles."""
+
+    reasons: tuple[str, ...]
+    """(T,) why each is inferred, or STILL."""
+    moved: Bool
+    """(ceil(H/8), ceil(W/8)) bool: blocks of 8x8 pixels that changed since a still tile showing them was inferred."""
 
 
 class MotionGate:
@@ -40,8 +49,8 @@ class MotionGate:
         """Forget everything: the next frame is looked at whole, as if it were the first."""
         self._tiles = None
 
-    def choose(self, frame: Frame, tiles: Tiles, tracks: Tracks | None) -> tuple[str, ...]:
-        """Return, for each tile, why it is inferred, or STILL.
+    def choose(self, frame: Frame, tiles: Tiles, tracks: Tracks | None) -> Choice:
+        """Return what is to be done about each tile.
 
         Args:
             frame: the next frame.
@@ -61,9 +70,8 @@ class MotionGate:
         else:
             reasons[_shows(tiles, self._watch.areas())] = TRACK
             reasons[enough] = CHANGED
-            reasons[self._meter.with_neighbours(reasons != STILL) & (reasons == STILL)] = CHANGED
         self._note(frame, reasons != STILL)
-        return tuple(reasons.tolist())
+        return Choice(tuple(reasons.tolist()), self._meter.moved(reasons == STILL))
 
     def _begin(self, frame: Frame, tiles: Tiles) -> None:
         """Start with these tiles; their first refreshes are spread over the interval."""
@@ -79,9 +87,9 @@ class MotionGate:
 
 
 def _shows(tiles: Tiles, boxes: F32) -> Bool:
-    """Return (T,) bool: the tiles of the grid that show some of a box."""
+    """Return (T,) bool: the tiles of the grid that show a good part of a box."""
     low = np.maximum(tiles.rects[:, None, :2], boxes[None, :, :2])
     high = np.minimum(tiles.rects[:, None, 2:], boxes[None, :, 2:])
-    shown: Bool = high - low > SHOWN
-    seen: Bool = shown.all(axis=2).any(axis=1)
+    shown = np.maximum(high - low, 0).prod(axis=2)
+    seen: Bool = (shown >= SHOWN * (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)).any(axis=1)
     return seen if tiles.full_frame.all() else seen & ~tiles.full_frame

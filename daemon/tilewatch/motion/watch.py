@@ -78,5 +78,5 @@ class TrackWatch:
 
 
 def _centres(boxes: F32) -> F32:
-    centres: F32 = (boxes[:, :2] + boxes[:, 2:]) / 2
+    centres: F32 = (boxes[:, :2] + boxes[:, 2:]) / np.float32(2)
     return centres

@@ -17,13 +17,3 @@ def compare(
     found: NDArray[int64],
 ) -> None:
     """Write which blocks changed and (T, 3) strength, blocks, noise; `histogram` is room for 2048 values."""
-
-def spread(
-    changed: NDArray[uint8],
-    start: NDArray[int64],
-    windows: NDArray[int32],
-    apart: NDArray[uint8],
-    queue: NDArray[int32],
-    awake: NDArray[uint8],
-) -> None:
-    """Wake the tiles of which a changed block is shown by one that is awake; `queue` is room for T values."""

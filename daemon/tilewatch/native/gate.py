@@ -15,15 +15,13 @@ from tilewatch.native.reference import gate as reference
 from tilewatch.native.reference.gate import BLOCK, UNIT
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from tilewatch.native.reference.gate import U16
     from tilewatch.records import I32, I64, U8, Bool
 
 if COMPILED:
     from tilewatch.native import _gate
 
-__all__ = ["BLOCK", "UNIT", "Change", "Windows", "block_means", "compare", "spread", "windows_of"]
+__all__ = ["BLOCK", "UNIT", "Change", "Windows", "block_means", "compare", "windows_of"]
 
 
 class Windows(NamedTuple):
@@ -38,6 +36,11 @@ class Windows(NamedTuple):
         """Return a tile's means, flat."""
         x0, y0, x1, y1 = self.blocks[tile]
         return means[y0:y1, x0:x1].ravel()
+
+    def mark(self, changed: U8, tile: int, grid: Bool) -> None:
+        """Set what changed of a tile in a (R, C) grid of all blocks."""
+        x0, y0, x1, y1 = self.blocks[tile]
+        grid[y0:y1, x0:x1] |= changed[self.start[tile] : self.start[tile + 1]].reshape(y1 - y0, x1 - x0).view(np.bool_)
 
 
 class Change(NamedTuple):
@@ -97,21 +100,3 @@ def compare(now: U16, before: U16, windows: Windows, least: int) -> Change:
     if len(blocks):
         _gate.compare(now, before, start, blocks, least, np.empty(reference.LAST_BIN + 1, np.int32), changed, found)
     return Change(changed, *found.T)
-
-
-def spread(changed: U8, windows: Windows, apart: Bool, awake: Bool) -> Bool:
-    """Return (T,) bool: the tiles awake, and those that share a changed block with one; releases the GIL.
-
-    Args:
-        changed: flat, of `compare`.
-        windows: the tiles' blocks.
-        apart: (T,) bool: tiles that neither wake others so nor are woken.
-        awake: (T,) bool: the tiles that are awake anyway.
-    """
-    if not COMPILED:
-        return reference.spread(changed, windows.start, windows.blocks, apart, awake)
-    woken: NDArray[np.uint8] = awake.astype(np.uint8)
-    if len(woken):
-        queue = np.empty(len(woken), np.int32)
-        _gate.spread(changed, windows.start, windows.blocks, apart.view(np.uint8), queue, woken)
-    return woken.astype(np.bool_)

@@ -14,6 +14,7 @@ from tilewatch.records import OUTSIDE_ROI, STILL, TileBatch, Tiles
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tilewatch.motion.gate import Choice, MotionGate
     from tilewatch.records import F32, U8, Frame, Tracks
     from tilewatch.settings import Polygon, TileSettings
 
@@ -25,16 +26,6 @@ class Cutter(Protocol):
 
     def cut(self, frame: Frame, tiles: Tiles) -> object:
         """Cut the tiles' pixels into a slot of the engine's pool."""
-
-
-class Gate(Protocol):
-    """Which tiles are looked at; without one, all are."""
-
-    def restart(self) -> None:
-        """Forget everything."""
-
-    def choose(self, frame: Frame, tiles: Tiles, tracks: Tracks | None) -> tuple[str, ...]:
-        """Return, for each tile, why it is inferred, or STILL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,7 +55,7 @@ class TileStage:
 
     engine: Cutter
     settings: TileSettings
-    gate: Gate | None = None
+    gate: MotionGate | None = None
     _plans: dict[tuple[int, int], TilePlan] = field(default_factory=dict)
 
     def __call__(self, frame: Frame, tracks: Tracks | None = None, *, afresh: bool = False) -> TileBatch:
@@ -88,9 +79,9 @@ class TileStage:
             frame=frame, tiles=chosen.tiles, skipped=chosen.skipped, skip_reasons=chosen.skip_reasons, slot=slot
         )
 
-    def _gated(self, frame: Frame, chosen: TilePlan, reasons: tuple[str, ...]) -> TileBatch:
+    def _gated(self, frame: Frame, chosen: TilePlan, choice: Choice) -> TileBatch:
         """Cut the tiles that have a reason to be inferred."""
-        awake = np.array([reason != STILL for reason in reasons], np.bool_)
+        awake = np.array([reason != STILL for reason in choice.reasons], np.bool_)
         tiles, still = chosen.tiles.take(awake), chosen.tiles.take(~awake)
         return TileBatch(
             frame=frame,
@@ -98,7 +89,8 @@ class TileStage:
             skipped=still.joined(chosen.skipped),
             skip_reasons=(STILL,) * len(still) + chosen.skip_reasons,
             slot=self.engine.cut(frame, tiles),
-            cut_reasons=tuple(reason for reason in reasons if reason != STILL),
+            cut_reasons=tuple(reason for reason in choice.reasons if reason != STILL),
+            moved=choice.moved,
         )
 
 

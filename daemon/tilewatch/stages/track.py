@@ -61,8 +61,9 @@ class Tracker:
     def _merge(self, heads: RawHeads) -> Merged:
         tiles, candidates = heads.batch.tiles, self._decode(heads.outputs)
         candidates = candidates._replace(xyxy=to_frame(candidates.xyxy, candidates.tile, tiles))
+        outdated = 0
         if self._memory is not None:
-            candidates, tiles = self._memory.complete(candidates, heads.batch)
+            candidates, tiles, outdated = self._memory.complete(candidates, heads.batch)
         inside = self._area.holds(candidates.xyxy, heads.frame)
         merged = merge_tiles(
             *(
@@ -74,10 +75,10 @@ class Tracker:
             ),
             iou_threshold=self._detect.iou_threshold,
         )
-        masked = len(inside) - int(inside.sum())
+        dropped = len(inside) - int(inside.sum()) + outdated
         counts = merged.boxes
         return merged._replace(
-            boxes=replace(counts, found=counts.found + masked, suppressed=counts.suppressed + masked)
+            boxes=replace(counts, found=counts.found + dropped, suppressed=counts.suppressed + dropped)
         )
 
     def _boxes_only(self, heads: RawHeads, merged: Merged) -> Tracks:

@@ -32,14 +32,14 @@ def texture(width: int, height: int) -> NDArray[np.uint8]:
     return (coarse[:height, :width] + rng.integers(-15, 16, (height, width))).astype(np.uint8)
 
 
-def change(before: NDArray[np.uint8], now: NDArray[np.uint8], tile: int = 640) -> tuple[gate.Change, gate.Windows]:
+def change(before: NDArray[np.uint8], now: NDArray[np.uint8], tile: int = 640) -> gate.Change:
     """Compare two pictures cut into tiles."""
     height, width = now.shape
     tiles = plan(width, height, TileSettings(size=tile, overlap=96)).tiles
     windows = gate.windows_of(tiles.rects, width, height)
     then = gate.block_means(before)
     flat = np.concatenate([windows.gather(then, t) for t in range(len(tiles))])
-    return gate.compare(gate.block_means(now), flat, windows, LEAST), windows
+    return gate.compare(gate.block_means(now), flat, windows, LEAST)
 
 
 @pytest.mark.usefixtures("_core")
@@ -52,6 +52,15 @@ def test_block_means_are_those_of_the_pixels(width: int, height: int) -> None:
     for (row, column), mean in np.ndenumerate(means):
         block = luma[8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
         assert abs(mean / 64 - block.mean()) <= 0.5 / 64 + 1e-9
+
+
+def test_changed_blocks_of_a_tile_are_marked_on_the_grid() -> None:
+    """Where they lie in the frame; what other tiles marked stays."""
+    windows = gate.windows_of(np.array([[0, 0, 16, 16], [16, 8, 32, 24]], np.int32), 32, 24)
+    grid = np.zeros((3, 4), np.bool_)
+    for tile in range(2):
+        windows.mark(np.array([1, 0, 0, 0, 0, 0, 0, 1], np.uint8), tile, grid)
+    assert np.argwhere(grid).tolist() == [[0, 0], [2, 3]]
 
 
 @pytest.mark.usefixtures("_core")
@@ -68,7 +77,7 @@ def test_window_is_every_block_of_which_a_tile_shows_half() -> None:
 def test_light_that_changes_for_all_is_no_motion(level: int) -> None:
     """A brighter or darker picture has not changed."""
     picture = texture(640, 640)
-    (found, _) = change(picture, (picture.astype(int) + level).astype(np.uint8))
+    found = change(picture, (picture.astype(int) + level).astype(np.uint8))
     assert found.blocks.tolist() == [0]
     assert found.noise.tolist() == [0]
 
@@ -79,7 +88,7 @@ def test_noise_of_a_sensor_is_no_motion(sigma: float) -> None:
     """White noise of some levels hardly moves the means of blocks; how much is told."""
     picture, rng = texture(640, 640).astype(float), np.random.default_rng(0)
     first, second = (np.clip(picture + rng.normal(0, sigma, picture.shape), 0, 255).astype(np.uint8) for _ in range(2))
-    (found, _) = change(first, second)
+    found = change(first, second)
     assert found.strength[0] < LEAST / 2
     assert found.noise[0] / 64 == pytest.approx(0.6745 * sigma * 2**0.5 / 8, rel=0.15)
 
@@ -93,28 +102,11 @@ def test_object_of_a_few_pixels_is_seen_wherever_it_goes() -> None:
         x, y = 300 + step % 8, 200 + step // 8
         now = picture.copy()
         now[y : y + 6, x : x + 6] -= 30
-        noisy = [np.clip(p + rng.normal(0, 3, p.shape), 0, 255).astype(np.uint8) for p in (picture, now)]
-        (found, _) = change(*noisy)
+        first, second = (np.clip(p + rng.normal(0, 3, p.shape), 0, 255).astype(np.uint8) for p in (picture, now))
+        found = change(first, second)
         strengths.append(int(found.strength[0]))
     assert np.mean(np.array(strengths) > 0) > 0.9
     assert np.mean(strengths) > 4 * gate.UNIT
-
-
-@pytest.mark.usefixtures("_core")
-def test_change_on_a_seam_wakes_all_that_show_it_and_nobody_else() -> None:
-    """Two tiles of 640 share 560 to 640; what changes there wakes the other one, what changes elsewhere does not."""
-    picture = texture(1200, 640)
-    for left, woken in ((590, [True, True]), (100, [True, False])):
-        now = picture.copy()
-        now[300:340, left : left + 24] = 255
-        found, windows = change(picture, now)
-        none = np.zeros(2, np.bool_)
-        assert gate.spread(found.changed, windows, none, np.array([True, False])).tolist() == woken
-        assert gate.spread(found.changed, windows, np.array([False, True]), np.array([True, False])).tolist() == [
-            True,
-            False,
-        ]
-        assert gate.spread(found.changed, windows, none, none).tolist() == [False, False]
 
 
 @given(seed=st.integers(0, 2**32 - 1), width=st.integers(1, 400), height=st.integers(1, 300), span=st.integers(1, 255))
@@ -127,10 +119,8 @@ def test_compiled_core_equals_its_twin(seed: int, width: int, height: int, span:
     for compiled in FLAGS:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(gate, "COMPILED", compiled)
-            found, windows = change(first, second, tile=192)
-            awake = np.random.default_rng(seed).random(len(windows.blocks)) < 0.3
-            woken = gate.spread(found.changed, windows, np.zeros_like(awake), awake)
-            results.append((gate.block_means(first), *found, woken))
+            found = change(first, second, tile=192)
+            results.append((gate.block_means(first), *found))
     for compiled_one, twin in zip(*results, strict=True):
         assert np.array_equal(compiled_one, twin)
 

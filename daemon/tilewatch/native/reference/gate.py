@@ -4,8 +4,6 @@
 2. The light of a tile is the median of its blocks' changes, in bins of 1/4 level: what all blocks share is no motion.
 3. A block has changed when its change, less the light, is larger than `least`; the strength of a tile's change is the
    sum of what goes beyond that. The noise is the median of all changes less the light, in bins of 1/16 level.
-4. A tile wakes, whatever its own strength, when it shows a changed block that a tile awake shows too: of an object on
-   a seam there are never a fresh half and an old one. Tiles that are `apart` neither wake nor are woken so.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tilewatch.records import I32, I64, U8, Bool
+    from tilewatch.records import I32, I64, U8
 
     U16 = NDArray[np.uint16]
 
@@ -50,21 +48,6 @@ def compare(now: U16, before: U16, start: I64, windows: I32, least: int) -> tupl
         noise = _middle(np.minimum(size >> NOISE_SHIFT, LAST_BIN)) << NOISE_SHIFT
         found[t] = beyond.sum(), np.count_nonzero(beyond), noise
     return changed, found
-
-
-def spread(changed: U8, start: I64, windows: I32, apart: Bool, awake: Bool) -> Bool:
-    """Return (T,) bool: rule 4."""
-    awake, queue = awake.copy(), np.flatnonzero(awake & ~apart).tolist()
-    while queue:
-        low, high = windows[queue[0], :2], windows[queue.pop(0), 2:]
-        for t in np.flatnonzero(~awake & ~apart):
-            (x0, y0), (x1, y1) = np.maximum(windows[t, :2], low), np.minimum(windows[t, 2:], high)
-            left, top, right, bottom = windows[t]
-            grid = changed[start[t] : start[t + 1]].reshape(bottom - top, right - left)
-            if x1 > x0 and y1 > y0 and grid[y0 - top : y1 - top, x0 - left : x1 - left].any():
-                awake[t] = True
-                queue.append(int(t))
-    return awake
 
 
 def _middle(values: NDArray[np.int64]) -> int:
