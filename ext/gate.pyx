@@ -98,35 +98,3 @@ def compare(
             compare_one(
                 now, &before[start[t]], &windows[t, 0], least, &histogram[0], &changed[start[t]], &found[t, 0],
             )
-
-
-cdef bint changed_within(const unsigned char* changed, const int* window, const int* other) noexcept nogil:
-    """Return whether any block of a tile changed that another tile shows as well."""
-    cdef Py_ssize_t x, y, width = window[2] - window[0]
-    for y in range(max(window[1], other[1]), min(window[3], other[3])):
-        for x in range(max(window[0], other[0]), min(window[2], other[2])):
-            if changed[(y - window[1]) * width + x - window[0]]:
-                return True
-    return False
-
-
-def spread(
-    const unsigned char[::1] changed, const long long[::1] start, const int[:, ::1] windows,
-    const unsigned char[::1] apart, int[::1] queue, unsigned char[::1] awake,
-):
-    cdef Py_ssize_t count = windows.shape[0], done = 0, waiting = 0, t, source
-    with nogil:
-        for t in range(count):
-            if awake[t] and not apart[t]:
-                queue[waiting] = <int>t
-                waiting += 1
-        while done < waiting:
-            source = queue[done]
-            done += 1
-            for t in range(count):
-                if awake[t] or apart[t]:
-                    continue
-                if changed_within(&changed[start[t]], &windows[t, 0], &windows[source, 0]):
-                    awake[t] = 1
-                    queue[waiting] = <int>t
-                    waiting += 1
