@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from tilewatch.records import F32, Tracks
 
-YOUNG_FRAMES = 5
+YOUNG_FRAMES = 2
 """Age up to which a track is young: it has to show that it is no mistake."""
 MOVING_SECONDS = 0.5
 """Time for which a track counts as moving after its last step."""
