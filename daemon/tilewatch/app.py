@@ -107,7 +107,7 @@ class _Run:
             outcome = self._outcomes[path] = await self._outcome(job)
             self._progress.finish(outcome)
             if self._options.profile and job.report:
-                self._progress.stages(job.report.stage_rows(), outcome.seconds)
+                self._progress.stages(job.report.stage_rows(), outcome.seconds, job.report.tiles)
 
     async def _outcome(self, job: VideoJob) -> Outcome:
         """Process one video; a failure that is only its own becomes its outcome."""

@@ -15,6 +15,7 @@ from tilewatch.engines.executor import Executor
 from tilewatch.engines.options import EngineOptions
 from tilewatch.flow.backports import TaskGroup
 from tilewatch.flow.lane import Lane
+from tilewatch.motion.gate import MotionGate
 from tilewatch.sinks.annotate import Annotator
 from tilewatch.sinks.base import SinkContext
 from tilewatch.sinks.coco import CocoSink
@@ -25,6 +26,7 @@ from tilewatch.sinks.overview import OverviewSink
 from tilewatch.sinks.parquet import ParquetSink
 from tilewatch.sinks.segments import SegmentedVideoSink
 from tilewatch.sinks.video import VideoSink
+from tilewatch.stages.tile import TileStage
 from tilewatch.stages.track import Tracker
 from tilewatch.telemetry import log
 
@@ -60,6 +62,11 @@ class Detector:
         self.engine = engine
         self.executor = executor
         self.wanted = class_names.wanted(settings.detect.classes, engine.info.names, engine.head.classes)
+
+    def cutter(self) -> TileStage:
+        """Return a fresh tile stage, with its gate where one is asked for."""
+        tile = self.settings.tile
+        return TileStage(self.engine, tile, MotionGate(tile) if tile.gate == "motion" else None)
 
     def tracker(self, info: StreamInfo, camera: Camera) -> Tracker:
         """Return a fresh tracker: ids start from 1 for every video, or go on where the segments of one camera do."""

@@ -94,13 +94,18 @@ class VideoReport:
         self._tally.add(tracks)
         waited = time.monotonic_ns() - tracks.frame.captured_ns
         boxes = {outcome: getattr(tracks.count, outcome) for outcome in ("kept", "merged", "suppressed")}
-        self._metrics.written(waited / NANOSECONDS, boxes)
+        self._metrics.written(waited / NANOSECONDS, boxes, tracks.looks.outcomes())
 
     def close(self) -> None:
         """Do nothing: the report is completed by `complete`."""
 
     def abort(self) -> None:
         """Do nothing: nothing is open."""
+
+    @property
+    def tiles(self) -> Mapping[str, int]:
+        """Tiles so far, by what was done."""
+        return self._tally.tiles
 
     def stage_rows(self) -> list[StageRow]:
         """Return the stage table's rows."""
@@ -146,6 +151,7 @@ class VideoReport:
             frames_written=self.frames,
             frames_skipped=self._skips + Counter({FrameError.reason: self._source.damaged}),
             boxes=self._tally.boxes,
+            tiles=self._tally.tiles,
         )
 
     def _manifest(

@@ -200,6 +200,19 @@ class TileSettings(Section):
         (), description="only look inside these polygons: 'x,y x,y x,y; ...', pixels, or fractions when all <= 1"
     )
     ignore: Polygons = Field((), description="never report inside these polygons, written as TILE_ROI")
+    gate: Literal["off", "motion"] = Field(
+        "off",
+        description="motion: infer only tiles where something moves, elsewhere the last boxes stand; for fixed cameras",
+    )
+    refresh_seconds: float = Field(
+        5.0, gt=0, le=3600, description="with TILE_GATE: every tile is inferred at least so often, seconds"
+    )
+    gate_levels: float = Field(
+        3.0,
+        ge=0.5,
+        le=64,
+        description="with TILE_GATE: change of the mean of 8x8 pixels that counts, levels of 255; less sees fainter",
+    )
 
     @model_validator(mode="after")
     def _overlap_below_size(self) -> Self:
@@ -293,6 +306,7 @@ class DrawSettings(Section):
     model_config = SettingsConfigDict(env_prefix="DRAW_")
     boxes: bool = Field(default=True, description="draw boxes")
     labels: bool = Field(default=True, description="draw class, score and id at the boxes")
+    debug: bool = Field(default=False, description="draw the tiles, and why each was inferred or not")
     trail_seconds: float = Field(0.0, ge=0, le=60, description="seconds of each track's path drawn behind it; 0: none")
 
 
