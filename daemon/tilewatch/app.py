@@ -86,7 +86,7 @@ class _Run:
     async def _process_all(self) -> None:
         """Process one video after the other, or several at once, until a stop is asked for."""
         waiting = iter(self._folders.items())
-        session = Session(self._shutdown, self._progress, max_frames=self._options.max_frames)
+        session = Session(self._shutdown.stop, self._progress, max_frames=self._options.max_frames)
         try:
             async with (
                 self._shutdown.guard(),

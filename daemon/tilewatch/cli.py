@@ -142,10 +142,11 @@ def serve(
     env_file: Annotated[Path | None, typer.Option(help="Settings file; unset: ./.env if there is one.")] = None,
 ) -> None:
     """Watch a folder and process every video that appears in it, until stopped."""
-    settings = load(env_file=_env_file(env_file))
+    file = _env_file(env_file)
+    settings = load(env_file=file)
     from tilewatch.service.serve import serve as serve_forever  # noqa: PLC0415  (heavy)
 
-    raise typer.Exit(serve_forever(settings))
+    raise typer.Exit(serve_forever(settings, file))
 
 
 @model_cli.command("fetch")

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tilewatch.settings import Format, Settings
     from tilewatch.sinks.base import Sink
     from tilewatch.sinks.result import ResultFolder
+    from tilewatch.stages.track import Decoder
     from tilewatch.telemetry.metrics import Metrics
 
 MODEL_FOLDER = Path("/models")
@@ -63,6 +64,19 @@ class Detector:
         self.executor = executor
         self.wanted = class_names.wanted(settings.detect.classes, engine.info.names, engine.head.classes)
 
+    def reader(self) -> Decoder:
+        """Return what reads the candidates that count out of the heads."""
+        return partial(self.engine.head.decode, threshold=self.settings.score_floor, wanted=self.wanted)
+
+    def apply(self, settings: Settings) -> None:
+        """Take over settings that do not touch the engine; videos in work have to be told.
+
+        Raises:
+            ConfigError: a class that the model does not know.
+        """
+        self.wanted = class_names.wanted(settings.detect.classes, self.engine.info.names, self.engine.head.classes)
+        self.settings = settings
+
     def cutter(self) -> TileStage:
         """Return a fresh tile stage, with its gate where one is asked for."""
         tile = self.settings.tile
@@ -70,8 +84,7 @@ class Detector:
 
     def tracker(self, info: StreamInfo, camera: Camera) -> Tracker:
         """Return a fresh tracker: ids start from 1 for every video, or go on where the segments of one camera do."""
-        read = partial(self.engine.head.decode, threshold=self.settings.score_floor, wanted=self.wanted)
-        tracker = Tracker(read, self.settings)
+        tracker = Tracker(self.reader(), self.settings)
         if self.settings.track.id_scope == "camera" and camera.tracker is not None:
             tracker.follow(camera.tracker, float(info.start_pts * info.time_base))
         return tracker

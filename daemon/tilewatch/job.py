@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tilewatch.detector import Camera
@@ -25,12 +26,12 @@ from tilewatch.video.source import VideoSource
 from tilewatch.workspace import DurableSink, Replay, Segmentation, Workspace, identity
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
     from tilewatch.detector import Detector
     from tilewatch.flow.channel import Channel
-    from tilewatch.flow.shutdown import Shutdown
     from tilewatch.records import Frame, RawHeads, StreamInfo, TileBatch, Tracks
     from tilewatch.sinks.base import Sink
     from tilewatch.sinks.result import ResultFolder
@@ -45,7 +46,8 @@ logger = log.logger("job")
 class Session:
     """What the videos of one call have in common, beside the detector."""
 
-    shutdown: Shutdown
+    stop: asyncio.Event
+    """Set: sources end, and what is in work is completed or kept."""
     progress: Progress
     slots: FileSlots = field(default_factory=FileSlots)
     camera: Camera = field(default_factory=Camera)
@@ -117,6 +119,12 @@ class VideoJob:
         self._source = VideoSource(path, max_pixels=detector.settings.limit.frame_pixels)
         self._folder = folder
         self._work = work
+        self._live: Callable[[], Awaitable[None]] | None = None
+
+    async def apply_settings(self) -> None:
+        """Take over what has changed in the detector's settings from the next frame on, if there is one."""
+        if self._live:
+            await self._live()
 
     async def run(self) -> Outcome:
         """Process the video and let its result appear; work that was broken off goes on.
@@ -140,7 +148,9 @@ class VideoJob:
             stack.callback(bar.end)
             if parts.work and parts.work.replay:
                 await self._catch_up(parts.work.replay, lanes["decode"], report, bar)
+            self._live = partial(self._apply, lanes, parts, report)
             await self._flow(meter, self._steps(lanes, parts, report, bar), lanes, report, bar)
+            self._live = None
             whole = await lanes["decode"].call(self._is_whole)
             return await lanes["encode"].call(self._finish, report, parts, whole)
 
@@ -168,7 +178,7 @@ class VideoJob:
     async def _catch_up(self, replay: Replay, lane: Lane, report: VideoReport, bar: Bar) -> None:
         """Take in what an earlier process did."""
         skipped = report.skipped("decode")
-        while not self._session.shutdown.requested and (frames := await lane.call(replay.step, skipped)):
+        while not self._session.stop.is_set() and (frames := await lane.call(replay.step, skipped)):
             bar.advance(frames)
         logger.info("work_resumed", input=str(self.path), frames=report.frames)
 
@@ -192,7 +202,7 @@ class VideoJob:
         tile, track = self._tile_and_track(lanes, parts)
 
         def source(_: AsyncIterator[Any]) -> AsyncGenerator[Frame, None]:
-            call, stop = lanes["decode"].call, self._session.shutdown.stop
+            call, stop = lanes["decode"].call, self._session.stop
             limit = self._session.max_frames
             return decode(self._source, call, max_frames=limit, stop=stop, on_damaged=skipped("decode"))
 
@@ -245,10 +255,18 @@ class VideoJob:
 
         return (gated_tile, echoing_track) if cutter.gate else (tile, track)
 
+    async def _apply(self, lanes: dict[str, Lane], parts: Parts, report: VideoReport) -> None:
+        settings = self._detector.settings
+        await lanes["track"].call(parts.tracker.apply, self._detector.reader(), settings)
+        report.apply(settings)
+        if parts.work:
+            mark = identity(report.fingerprint, settings, self._detector.engine.info)
+            await lanes["encode"].call(parts.work.durable.apply, mark, settings.draw)
+
     def _is_whole(self) -> bool:
         """Tell whether nothing is left to do: a stop may come with the very last frame. Blocking."""
         limit_reached = self._source.decoded == self._session.max_frames
-        return not self._session.shutdown.requested or limit_reached or self._source.at_end()
+        return not self._session.stop.is_set() or limit_reached or self._source.at_end()
 
     def _finish(self, report: VideoReport, parts: Parts, whole: bool) -> Outcome:  # noqa: FBT001 goes through a lane
         """Let the result appear, or keep the work that a stop left unfinished; blocking."""

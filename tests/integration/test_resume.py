@@ -102,7 +102,7 @@ async def work_on(
     try:
         async with open_detector(place.settings, metrics.create()) as detector:
             work = place.work if kept else None
-            outcome = await VideoJob(detector, Session(shutdown, watched), place.clip, folder, work).run()
+            outcome = await VideoJob(detector, Session(shutdown.stop, watched), place.clip, folder, work).run()
     finally:
         await loop.run_in_executor(None, folder.discard)
     return outcome, watched

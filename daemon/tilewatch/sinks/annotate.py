@@ -66,6 +66,12 @@ class Annotator:
         if self._settings.labels:
             self._draw_labels(tracks, order.tolist(), colours, planes)
 
+    def apply(self, settings: DrawSettings) -> None:
+        """Draw in another way from now on; trails begin anew where their length has changed."""
+        if settings.trail_seconds != self._settings.trail_seconds:
+            self._trails = Trails(settings.trail_seconds)
+        self._settings = settings
+
     def remember(self, tracks: Tracks) -> None:
         """Take a frame that was drawn before, so that the trails of later ones begin where they did then."""
         if self._settings.trail_seconds and self._context.tracking:

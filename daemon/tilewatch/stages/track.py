@@ -52,6 +52,15 @@ class Tracker:
         found = self._bytetrack.update(seen.xyxy, seen.score, seen.label, heads.frame.seconds)
         return Tracks(frame=heads.frame, **found._asdict(), count=merged.boxes, looks=heads.batch.looks)
 
+    def apply(self, decode: Decoder, settings: Settings) -> None:
+        """Take over other thresholds and classes from the next frame on; every object keeps its identity."""
+        self._decode, self._settings = decode, settings
+        self._detect, self._how = settings.detect, settings.merge
+        if self._bytetrack:
+            state = self._bytetrack.state()
+            self._bytetrack = _bytetrack(settings)
+            self._bytetrack.restore(state)
+
     def state(self) -> bytes:
         """Return all that the next frames depend on, except the settings: for `restore`, or the next one's `follow`."""
         return self._bytetrack.state() if self._bytetrack else b""
