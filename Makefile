@@ -48,6 +48,7 @@ accuracy: ## detection, merge and tracking against ground truth
 
 bench: ## speed against the bare engine
 	$(BIN)/python -m tests.bench.bench_core
+	$(BIN)/python -m tests.bench.bench_merge
 	$(BIN)/python -m tests.bench.bench_run
 
 docs: ## regenerate what is generated

@@ -69,7 +69,7 @@ def merge_tiles(  # noqa: PLR0913 the arrays of a detection, and how to merge th
     infinite values, or of an unknown tile are dropped and counted as suppressed.
     """
     found, joined, room = len(score), 0, room or Room()
-    seen = _canonical(Seen.of(xyxy, score, label, tile), tiles, room)
+    seen = _canonical(_given(room, xyxy, score, label, tile), tiles, room)
     single, kind = _suppress(seen, np.zeros_like(seen.label) if agnostic else seen.label, iou_threshold, method, room)
     if method == "seam" and len(kind):
         single, joined = _join(single, kind, tiles, room)
@@ -89,8 +89,8 @@ def _detections(seen: Seen) -> Detections:
     )
 
 
-def _seen(room: Room, name: str, count: int) -> Seen:
-    """Return boxes of any content."""
+def _seen(room: Room, name: Literal["seen", "single"], count: int) -> Seen:
+    """Return boxes of any content. Two sets are enough for all steps: each reads the one and writes the other."""
     return Seen(
         room(f"{name} boxes", count, np.float64, (4,)),
         room(f"{name} score", count, np.float64),
@@ -99,7 +99,15 @@ def _seen(room: Room, name: str, count: int) -> Seen:
     )
 
 
-def _take(room: Room, name: str, seen: Seen, keep: NDArray[Any]) -> Seen:
+def _given(room: Room, *columns: NDArray[Any]) -> Seen:
+    """Return boxes as they came, in the types of the merge."""
+    given = _seen(room, "single", len(columns[0]))
+    for array, column in zip(given, columns, strict=True):
+        array[...] = column  # type: ignore[index]  # the fields of a named tuple are objects to mypy
+    return given
+
+
+def _take(room: Room, name: Literal["seen", "single"], seen: Seen, keep: NDArray[Any]) -> Seen:
     """Return the boxes of these indices."""
     taken = _seen(room, name, len(keep))
     np.take(seen.boxes, keep, axis=0, out=taken.boxes, mode="clip")  # 'raise' would go by way of a copy
@@ -227,7 +235,7 @@ def _links(seen: Seen, kind: I32, cuts: NDArray[np.uint8], parts: tuple[F64, I32
 def _fuse(seen: Seen, tiles: Tiles, sides: _Sides, parent: I32, room: Room) -> tuple[Seen, _Lone]:
     """Return the G groups' boxes, and what rule 6 asks of them."""
     n = len(parent)
-    merged = _seen(room, "fused", n)
+    merged = _seen(room, "seen", n)
     lone = _Lone(room("fragment", n, np.int32), room("head", n, np.int32), room("shut", n, np.uint8))
     members, sums = room("members", 4 * n, np.int32), room("sums", n // 2, np.float64, (2, 4))
     trust = reference.tile_trust(tiles)
