@@ -362,7 +362,7 @@ def fuse(
     """Rebuild one box a group and return how many groups there are, in the order of their first members."""
     cdef Py_ssize_t n = boxes.shape[0], groups = 0, i, g, s
     cdef int b
-    cdef double trust
+    cdef double trust, uncut
     cdef int* place = &room[0]
     cdef int* members = place + n
     cdef int* best = members + n
@@ -394,9 +394,9 @@ def fuse(
             trust = score[i] * (tile_trust[tile[i]] * (trust_cut if cuts[i] else 1))
             for s in range(4):
                 fused[g, s] = min(fused[g, s], boxes[i, s]) if s < 2 else max(fused[g, s], boxes[i, s])
-                if not cut[i, s]:
-                    sums[k, 0, s] += trust * boxes[i, s]
-                    sums[k, 1, s] += trust
+                uncut = trust * (1 - cut[i, s])
+                sums[k, 0, s] += uncut * boxes[i, s]
+                sums[k, 1, s] += uncut
         for g in range(groups):
             b = best[g]
             fused_label[g], fused_tile[g] = label[b], tile[b]

@@ -6,6 +6,7 @@ both tiles saw the same pixels.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -69,7 +70,7 @@ def merge_tiles(  # noqa: PLR0913 the arrays of a detection, and how to merge th
     infinite values, or of an unknown tile are dropped and counted as suppressed.
     """
     found, joined, room = len(score), 0, room or Room()
-    seen = _canonical(Seen.of(xyxy, score, label, tile), tiles, room)
+    seen = _canonical(_given(room, xyxy, score, label, tile), tiles, room)
     single, kind = _suppress(seen, np.zeros_like(seen.label) if agnostic else seen.label, iou_threshold, method, room)
     if method == "seam" and len(kind):
         single, joined = _join(single, kind, tiles, room)
@@ -89,8 +90,8 @@ def _detections(seen: Seen) -> Detections:
     )
 
 
-def _seen(room: Room, name: str, count: int) -> Seen:
-    """Return boxes of any content."""
+def _seen(room: Room, name: Literal["seen", "single"], count: int) -> Seen:
+    """Return boxes of any content. Two sets are enough for all steps: each reads the one and writes the other."""
     return Seen(
         room(f"{name} boxes", count, np.float64, (4,)),
         room(f"{name} score", count, np.float64),
@@ -99,7 +100,15 @@ def _seen(room: Room, name: str, count: int) -> Seen:
     )
 
 
-def _take(room: Room, name: str, seen: Seen, keep: NDArray[Any]) -> Seen:
+def _given(room: Room, *columns: NDArray[Any]) -> Seen:
+    """Return boxes as they came, in the types of the merge."""
+    given = _seen(room, "single", len(columns[0]))
+    for array, column in zip(given, columns, strict=True):
+        array[...] = column  # type: ignore[index]  # the fields of a named tuple are objects to mypy
+    return given
+
+
+def _take(room: Room, name: Literal["seen", "single"], seen: Seen, keep: NDArray[Any]) -> Seen:
     """Return the boxes of these indices."""
     taken = _seen(room, name, len(keep))
     np.take(seen.boxes, keep, axis=0, out=taken.boxes, mode="clip")  # 'raise' would go by way of a copy
@@ -120,7 +129,7 @@ def _canonical(seen: Seen, tiles: Tiles, room: Room) -> Seen:
         return reference.canonical(seen, tiles)
     n = len(seen.score)
     order = room("order", n, np.int32)
-    usable = _merge.order(*seen, reference.tile_rank(tiles), room("keyed", 2 * n, np.uint64), order)
+    usable = _merge.order(*seen, _facts(tiles).rank, room("keyed", 2 * n, np.uint64), order)
     return _take(room, "seen", seen, order[:usable])
 
 
@@ -143,8 +152,8 @@ def _join(seen: Seen, kind: I32, tiles: Tiles, room: Room) -> tuple[Seen, int]:
     """Return one box an object, in canonical order, and how many boxes were joined into another one."""
     if not COMPILED:
         return reference.join(seen, kind, tiles)
-    n, rects = len(kind), tiles.rects.astype(np.float64)
-    sides, parts = _share(seen, tiles, rects, room)
+    n, rects = len(kind), _facts(tiles).rects
+    sides, parts = _share(seen, tiles, room)
     pairs, weight = _links(seen, kind, sides.cuts, parts, room)
     parent, groups = room("parent", n, np.int32), room("groups", n, np.uint64, ((len(tiles) + 63) // 64,))
     keyed, ranked = room("keyed", 2 * len(weight), np.uint64), room("order", len(weight), np.int32)
@@ -170,6 +179,33 @@ def _join(seen: Seen, kind: I32, tiles: Tiles, room: Room) -> tuple[Seen, int]:
     return _canonical(_take(room, "single", merged, kept[:left]), tiles, room), n - count
 
 
+class _Facts(NamedTuple):
+    """What the merge has to know of T tiles."""
+
+    rank: I32
+    """(T,) place in an order that the tiles' content decides."""
+    rects: F64
+    """(T, 4) frame pixels."""
+    margin: F64
+    """(T,) pixels from a side within which a box is cut."""
+    inner: NDArray[np.uint8]
+    """(T, 4) 1: the grid made this side."""
+    trust: F64
+    """(T,) what their boxes weigh."""
+
+
+@lru_cache(maxsize=4)
+def _facts(tiles: Tiles) -> _Facts:
+    """Return what is known of tiles; from frame to frame they are the same object."""
+    return _Facts(
+        rank=reference.tile_rank(tiles),
+        rects=tiles.rects.astype(np.float64),
+        margin=reference.cut_margin(tiles),
+        inner=tiles.inner.astype(np.uint8),
+        trust=reference.tile_trust(tiles),
+    )
+
+
 class _Sides(NamedTuple):
     """What the tiles' sides do to N boxes."""
 
@@ -192,18 +228,21 @@ class _Lone(NamedTuple):
     """(G,) 1: a single box of which no other tile sees any part."""
 
 
-def _share(seen: Seen, tiles: Tiles, rects: F64, room: Room) -> tuple[_Sides, tuple[F64, I32]]:
+def _share(seen: Seen, tiles: Tiles, room: Room) -> tuple[_Sides, tuple[F64, I32]]:
     """Return the cut sides, (P, 4) the parts of boxes in the area two tiles share, and (P, 2) box and other tile."""
     n, most, found = len(seen.score), 0, PARTS_A_BOX * len(seen.score)
     sides = _Sides(room("cut", n, np.uint8, (4,)), room("cuts", n, np.uint8), room("inside", n, np.uint8))
     neighbours = room("neighbours", (len(tiles) + 1) ** 2, np.int32)
-    margin, inner = reference.cut_margin(tiles), tiles.inner.view(np.uint8)
+    facts = _facts(tiles)
     part, whose = room("part", 0, np.float64, (4,)), room("whose", 0, np.int32, (2,))
     while found > most:
         most = found
         part, whose = room("part", most, np.float64, (4,)), room("whose", most, np.int32, (2,))
         found = _merge.share(
-            *(seen.boxes, seen.tile, rects, margin, inner, reference.STRIP, neighbours), *sides, part, whose
+            *(seen.boxes, seen.tile, facts.rects, facts.margin, facts.inner, reference.STRIP, neighbours),
+            *sides,
+            part,
+            whose,
         )
     return sides, (part[:found], whose[:found])
 
@@ -227,10 +266,10 @@ def _links(seen: Seen, kind: I32, cuts: NDArray[np.uint8], parts: tuple[F64, I32
 def _fuse(seen: Seen, tiles: Tiles, sides: _Sides, parent: I32, room: Room) -> tuple[Seen, _Lone]:
     """Return the G groups' boxes, and what rule 6 asks of them."""
     n = len(parent)
-    merged = _seen(room, "fused", n)
+    merged = _seen(room, "seen", n)
     lone = _Lone(room("fragment", n, np.int32), room("head", n, np.int32), room("shut", n, np.uint8))
     members, sums = room("members", 4 * n, np.int32), room("sums", n // 2, np.float64, (2, 4))
-    trust = reference.tile_trust(tiles)
+    trust = _facts(tiles).trust
     groups = _merge.fuse(
         *(*seen, trust, reference.TRUST_CUT, *sides, parent, members, sums),
         *(merged.boxes, merged.score, merged.label, merged.tile, *lone),

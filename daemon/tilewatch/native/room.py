@@ -9,6 +9,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
+LARGE = 2048
+"""Rows from which keeping an array pays: below that, the allocator has one at hand."""
+
 
 class Room:
     """Scratch arrays by name, for one caller at a time; what they hold lasts until the name is asked for again."""
@@ -18,6 +21,8 @@ class Room:
 
     def __call__(self, name: str, count: int, dtype: DTypeLike, columns: tuple[int, ...] = ()) -> NDArray[Any]:
         """Return (count, *columns) values of any content, contiguous. A name always goes with the same dtype."""
+        if count < LARGE:
+            return np.empty((count, *columns), dtype)
         array = self._arrays.get(name)
         if array is None or len(array) < count or array.shape[1:] != columns:
             array = self._arrays[name] = np.empty((count + count // 4, *columns), dtype)

@@ -130,11 +130,14 @@ def test_plain_suppression_reaches_across_any_distance_of_sizes() -> None:
     assert boxes(run(rows, method="ios")) == [[600, 300, 604, 304], [100, 100, 110, 110]]
 
 
-def test_result_outlives_the_next_call_in_the_same_room() -> None:
+def test_result_outlives_the_next_call_in_the_same_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scratch arrays are used again, results are not."""
+    monkeypatch.setattr("tilewatch.native.room.LARGE", 0)
     room = Room()
+    others = [(300, 300, 400, 500, 0.5, 1, 1)] * 3
+    run(others, room=room)
     first = run([(100, 100, 200, 200, 0.9, 3, 0)], room=room)
-    run([(300, 300, 400, 500, 0.5, 1, 1)] * 3, room=room)
+    run(others, room=room)
     assert boxes(first) == [[100, 100, 200, 200]]
     assert (first.detections.label.tolist(), first.detections.tile.tolist()) == ([3], [0])
 

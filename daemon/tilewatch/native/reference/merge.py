@@ -27,7 +27,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tilewatch.records import F32, I16, I32, Tiles
+    from tilewatch.records import I16, I32, Tiles
 
     F64 = NDArray[np.float64]
     Bits = NDArray[np.uint64]
@@ -50,12 +50,6 @@ class Seen(NamedTuple):
     score: F64
     label: I32
     tile: I16
-
-    @classmethod
-    def of(cls, xyxy: F32, score: F32, label: I32, tile: I16) -> Seen:
-        """Return boxes as they came, in the types of the merge."""
-        boxes, scores = xyxy.astype(np.float64, order="C"), score.astype(np.float64)
-        return cls(boxes, scores, label.astype(np.int32), tile.astype(np.int16))
 
     def take(self, keep: NDArray[Any]) -> Seen:
         """Return the boxes of these indices."""
