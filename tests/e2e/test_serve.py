@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import urllib.error
@@ -67,12 +68,14 @@ def test_every_video_comes_out_once_and_nothing_else(tmp_path: Path, model: Path
         shutil.copy(daemon.videos / "a.mp4", daemon.videos / "again.mp4")
         late.rename(daemon.videos / "späte Überraschung.mp4")
         daemon.until("job_done", path="späte Überraschung.mp4")
+        make_clip(tmp_path / "raw.mp4", Clip(frames=21)).rename(daemon.videos / os.fsdecode(b"raw\xff.mp4"))
+        daemon.until("job_done", frames=21)
         assert daemon.stop() == 0
         assert daemon.results() == {
-            "a", "sub/b", "sub/twin", "twin.mp4", "twin.mkv", "späte Überraschung"
+            "a", "sub/b", "sub/twin", "twin.mp4", "twin.mkv", "späte Überraschung", os.fsdecode(b"raw\xff")
         }  # fmt: skip
         assert daemon.litter() == set()
-        assert daemon.told().count("job_done") == 6
+        assert daemon.told().count("job_done") == 7
     with Daemon(tmp_path, model) as daemon:
         daemon.until("service_ready")
         assert daemon.stop() == 0

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from typing_extensions import ParamSpec
 from watchfiles import Change, awatch
+from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from tilewatch.errors import SinkError
-from tilewatch.flow.backports import TaskGroup, timeout
+from tilewatch.flow.backports import BaseExceptionGroup, TaskGroup, timeout
 from tilewatch.jobs.folder import Stamp, identity, scan
 from tilewatch.jobs.mounts import is_deaf
 from tilewatch.jobs.rules import Rules, enters
@@ -36,8 +37,10 @@ T = TypeVar("T")
 DEBOUNCE_MS = 400
 STEP_MS = 100
 """How long events are gathered, and how often the thread that gathers them looks up."""
-REST = 10
-"""The watcher pauses at least so many times as long as its last walk took: it never loads a slow file server."""
+NO_TEXT = "Unable to decode path"
+"""What watchfiles says, from then on at every call, after an event on a file whose name is not UTF-8."""
+REST = 40
+"""The watcher pauses at least so many times as long as its last walk took, so that neither it nor a slow server is loaded."""
 SHORTEST_PAUSE_SECONDS = 0.2
 SHORTEST_POLL_SECONDS = 1.0
 
@@ -181,9 +184,14 @@ class Watcher:
                 if (Change.deleted, str(self._root)) in changes:
                     self._identity = None  # another folder may get its place and even its inode
                 self._woken.set()
-        except OSError as error:
+        except (OSError, WatchfilesRustInternalError) as error:
             logger.warning("watch_events_unavailable", folder=str(self._root), error=str(error), mode="poll")
             self.mode = "poll"
+            self._woken.set()
+        except BaseExceptionGroup as group:
+            if not str(group.exceptions[0]).startswith(NO_TEXT):
+                raise
+            self._identity = None  # the source of events is broken for good: the next walk makes a new one
             self._woken.set()
 
     def _matters(self, change: Change, path: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tilewatch.sinks.result import NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from tilewatch.jobs.store import Job
@@ -49,10 +49,14 @@ def forget_all_but(jobs: Iterable[Job], output: Path) -> None:
             forget(folder)
 
 
-def is_done(job: Job, result: Path) -> bool:
-    """Tell whether the complete result of this very content is there: its process died before it could say so."""
+def is_done(job: Job, result: Path, settings: Mapping[str, object], model_sha256: str) -> bool:
+    """Tell whether the complete result is there: its process died before it could say so; blocking.
+
+    Only a result of this very content, model and settings counts: an earlier one may lie there too.
+    """
     found = _manifest(result / NAMES["manifest"])
-    return found.get("status") == "complete" and found.get("input", {}).get("fingerprint") == job.fingerprint
+    facts = found.get("status"), found.get("input", {}).get("fingerprint"), found.get("model", {}).get("sha256")
+    return facts == ("complete", job.fingerprint, model_sha256) and found.get("settings") == settings
 
 
 def is_writable(folder: Path) -> bool:

@@ -22,12 +22,13 @@ from tilewatch.flow.lane import Lane
 from tilewatch.flow.shutdown import Shutdown
 from tilewatch.flow.supervisor import verdict
 from tilewatch.job import Session
-from tilewatch.jobs.ledger import Ledger
+from tilewatch.jobs.ledger import Ledger, ledger_path
 from tilewatch.jobs.watch import Watcher
 from tilewatch.service import places
 from tilewatch.service.desk import Desk
 from tilewatch.service.outlook import Outlook
 from tilewatch.service.reload import SettingsFile, extent
+from tilewatch.service.trial import Trial
 from tilewatch.service.watchdog import Watchdog
 from tilewatch.service.worker import Worker
 from tilewatch.telemetry import log, metrics
@@ -36,7 +37,6 @@ from tilewatch.telemetry.listener import OpsServer, listen
 from tilewatch.telemetry.progress import ProgressReport
 from tilewatch.telemetry.server import Endpoints, build_app
 from tilewatch.telemetry.streams import FileSlots
-from tilewatch.video.opening import can_open
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -96,6 +96,8 @@ class Service:
         self._desk = Desk(ledger, lanes["ledger"], self._health, self._metrics)
         self._outlook = Outlook(self._health, ledger, settings.path.output_dir)
         self._watchdog = Watchdog(self._health)
+        note = ledger_path(settings.path.output_dir).with_name("opening")
+        self._trial = Trial(note, settings.limit.frame_pixels)
 
     @classmethod
     async def open(cls, settings: Settings, env_file: Path | None, stack: AsyncExitStack) -> Service:
@@ -203,8 +205,8 @@ class Service:
 
     def _watcher(self) -> Watcher:
         settings = self._settings
-        opens = partial(can_open, max_pixels=settings.limit.frame_pixels)
-        return Watcher(settings.watch, settings.path.output_dir, call=self._lanes["files"].call, opens=opens)
+        output = settings.path.output_dir
+        return Watcher(settings.watch, output, call=self._lanes["files"].call, opens=self._trial)
 
     def _workers(self, detector: Detector) -> list[Worker]:
         """Return a worker for each stream that may be in work at once."""

@@ -13,12 +13,14 @@ from tilewatch.flow.supervisor import verdict
 from tilewatch.job import VideoJob
 from tilewatch.service import places
 from tilewatch.service.desk import LEASE_SECONDS
+from tilewatch.sinks.manifest import settings_values
 from tilewatch.sinks.result import ResultFolder
 from tilewatch.telemetry import log
 from tilewatch.telemetry.rate import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from tilewatch.detector import Detector
     from tilewatch.flow.lane import Lane
@@ -40,6 +42,12 @@ class JobCancelledError(StreamError):
     reason = "cancelled"
 
 
+class PlaceTakenError(StreamError):
+    """The result would go where another one is being made."""
+
+    reason = "place_taken"
+
+
 class JobLostError(StreamError):
     """Another daemon has taken the job over, since this one did not keep its lease."""
 
@@ -53,6 +61,8 @@ class Running:
     job: Job
     frames: int = 0
     total: int | None = None
+    place: Path | None = None
+    """Where its result appears; None before that is known."""
     video: VideoJob | None = None
     """None before it is open."""
     rate: Rate = field(default_factory=Rate)
@@ -129,7 +139,10 @@ class Worker:
         logger.info("job_started", job=job.id, path=job.path, attempt=job.attempts)
         self._running[job.id] = running = Running(job)
         try:
-            await self._conclude(job, await self._attempt(job, running))
+            await self._conclude(job, running, await self._attempt(job, running))
+        except PlaceTakenError:
+            await self._desk.release(job, self._owner)
+            await self._desk.rest()
         except JobCancelledError:
             logger.info("job_cancelled", job=job.id, path=job.path)
             await self._forget_work(job)
@@ -144,9 +157,16 @@ class Worker:
             del self._running[job.id]
 
     async def _attempt(self, job: Job, running: Running) -> Outcome | None:
-        """Process the video; None where its result is there already."""
+        """Process the video; None where its result is there already.
+
+        Raises:
+            PlaceTakenError: an earlier content of the same file is still in work.
+        """
         folder, name = await self._lane.call(places.place_of, job, self._watched, self._output)
-        if job.attempts > 1 and await self._lane.call(places.is_done, job, folder / name):
+        if any(other.place == folder / name for other in self._running.values()):
+            raise PlaceTakenError(f"{folder / name}: is in work")
+        running.place = folder / name
+        if job.attempts > 1 and await self._lane.call(self._is_done, job, running.place):
             return None
         path = self._watched / job.path
         result = await self._lane.call(ResultFolder.for_directory, folder, name, source=path)
@@ -156,6 +176,10 @@ class Worker:
             return await self._kept(job, running, running.video)
         finally:
             await self._lane.clean_up(result.discard)
+
+    def _is_done(self, job: Job, result: Path) -> bool:
+        settings, model = settings_values(self._detector.settings), self._detector.engine.info.model_sha256
+        return places.is_done(job, result, settings, model)
 
     async def _kept(self, job: Job, running: Running, video: VideoJob) -> Outcome:
         """Run a video while the ledger is told how far it is."""
@@ -185,15 +209,14 @@ class Worker:
                 async with timeout(BEAT_SECONDS):
                     await done.wait()
 
-    async def _conclude(self, job: Job, outcome: Outcome | None) -> None:
+    async def _conclude(self, job: Job, running: Running, outcome: Outcome | None) -> None:
         if outcome is not None and outcome.status == "suspended":
             await self._desk.release(job, self._owner)
             logger.info("job_suspended", job=job.id, path=job.path, frames=outcome.frames)
             return
-        folder, name = await self._lane.call(places.place_of, job, self._watched, self._output)
-        await self._desk.finish(job, self._owner, str(folder / name))
+        await self._desk.finish(job, self._owner, str(running.place))
         facts = {"frames": outcome.frames, "tracks": outcome.tracks, "seconds": outcome.seconds} if outcome else {}
-        logger.info("job_done", job=job.id, path=job.path, output=str(folder / name), **facts)
+        logger.info("job_done", job=job.id, path=job.path, output=str(running.place), **facts)
 
     async def _fail(self, job: Job, error: StreamError | ConfigError) -> None:
         """Set the job aside, or give it back where the fault is the output volume's and not its own."""
