@@ -40,7 +40,7 @@ STEP_MS = 100
 NO_TEXT = "Unable to decode path"
 """What watchfiles says, from then on at every call, after an event on a file whose name is not UTF-8."""
 REST = 40
-"""The watcher pauses at least so many times as long as its last walk took, so that neither it nor a slow server is loaded."""
+"""The watcher pauses at least so many times as long as its last walk took: it loads neither a core nor a server."""
 SHORTEST_PAUSE_SECONDS = 0.2
 SHORTEST_POLL_SECONDS = 1.0
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tilewatch.jobs.store import Job, JobStore
 
 LEASE = 60.0
-ODD = "ordner/\u00fc\n\udcff" + "x" * 200 + ".mp4"
+ODD = "mappe/\u00fc\n\udcff" + "x" * 200 + ".mp4"
 
 
 class Clock:
