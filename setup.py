@@ -4,6 +4,7 @@ DEBUG_EXT=1 compiles with bounds and wrap-around checks. EXT_ONLY=name[,name] bu
 """
 
 import os
+import platform
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -12,6 +13,8 @@ from setuptools import Extension, setup
 DEBUG = os.environ.get("DEBUG_EXT") == "1"
 ONLY = set(filter(None, os.environ.get("EXT_ONLY", "").split(",")))
 FLAGS = ["-O1", "-g"] if DEBUG else ["-O3", "-fno-math-errno", "-fno-trapping-math"]
+if platform.machine() == "aarch64":
+    FLAGS += ["-ffp-contract=off"]  # every such machine fuses multiply and add, which the numpy twins do not
 
 
 def extension(source: Path) -> Extension:
