@@ -25,6 +25,7 @@ from tilewatch.sinks.mot import MotSink
 from tilewatch.sinks.overview import OverviewSink
 from tilewatch.sinks.parquet import ParquetSink
 from tilewatch.sinks.segments import SegmentedVideoSink
+from tilewatch.sinks.snapshot import Snapshot
 from tilewatch.sinks.video import VideoSink
 from tilewatch.stages.tile import TileStage
 from tilewatch.stages.track import Tracker
@@ -62,6 +63,8 @@ class Detector:
         self.metrics = counters
         self.engine = engine
         self.executor = executor
+        self.snapshot = Snapshot()
+        """The last annotated picture of the videos whose work is kept."""
         self.wanted = class_names.wanted(settings.detect.classes, engine.info.names, engine.head.classes)
 
     def reader(self) -> Decoder:
@@ -101,7 +104,14 @@ class Detector:
         if "video" not in self.settings.output.formats:
             return None
         context = self._context(info)
-        return SegmentedVideoSink(folder.path("video"), work, context, self._annotator(context), self.settings.video)
+        return SegmentedVideoSink(
+            folder.path("video"),
+            work,
+            context,
+            self._annotator(context),
+            self.settings.video,
+            shown=self.snapshot.offer,
+        )
 
     def rows(self, info: StreamInfo, folder: ResultFolder) -> list[Sink]:
         """Return the sinks of the other formats that were asked for; blocking."""

@@ -35,7 +35,7 @@ from tilewatch.telemetry import log, metrics
 from tilewatch.telemetry.health import Health
 from tilewatch.telemetry.listener import OpsServer, listen
 from tilewatch.telemetry.progress import ProgressReport
-from tilewatch.telemetry.server import Endpoints, build_app
+from tilewatch.telemetry.server import Endpoints, Picture, build_app
 from tilewatch.telemetry.streams import FileSlots
 
 if TYPE_CHECKING:
@@ -249,8 +249,16 @@ class Service:
             call=lane.call,
             health=self._health,
             status=partial(lane.call, self._outlook.status),
+            picture=self._picture,
         )
         return OpsServer(build_app(endpoints, settings.token), listen(settings.host, settings.port))
+
+    async def _picture(self) -> Picture | None:
+        """Return the last annotated picture."""
+        if self._detector is None:
+            return None
+        found = await self._lanes["ledger"].call(self._detector.snapshot.look)
+        return Picture(*found) if found else None
 
     async def _tick(self) -> None:
         """Let the watchdog see that the loop runs."""

@@ -9,7 +9,7 @@ from tilewatch.video.probe import pick_encoder
 from tilewatch.video.segments import Segment, SegmentedWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from tilewatch.records import U8, Frame, Tracks
@@ -40,14 +40,23 @@ class SegmentedVideoSink:
     Args:
         path: of the joined video.
         folder: of the segments.
+        shown: is given every frame with its painted planes.
 
     Raises:
         ConfigError: the encoder named in the settings does not work here.
     """
 
-    def __init__(
-        self, path: Path, folder: Path, context: SinkContext, annotator: Painter, settings: VideoSettings
+    def __init__(  # noqa: PLR0913 what a video is made with
+        self,
+        path: Path,
+        folder: Path,
+        context: SinkContext,
+        annotator: Painter,
+        settings: VideoSettings,
+        *,
+        shown: Callable[[Frame, Planes], None] = lambda *_: None,
     ) -> None:
+        self._shown = shown
         self._path = path
         self._joined = False
         self._annotator = annotator
@@ -95,6 +104,7 @@ class SegmentedVideoSink:
         """
         planes = self._writer.canvas(tracks.frame)
         self._annotator.draw(tracks, planes)
+        self._shown(tracks.frame, planes)
         self._writer.write(tracks.frame)
 
     def cut(self) -> None:

@@ -32,15 +32,15 @@ class Backdrop:
         """Take the frame if it is one of the two."""
         if self.picture is not None and frame.index != self._middle:
             return
-        small = _shrunk(frame)
+        small = shrunk(frame)
         contrast = float(small.y.std())
         if self.picture is None or contrast >= PLAIN * self._contrast:
             self._contrast = contrast
             self.picture = Image.fromarray(np.ascontiguousarray(small.bgr()[:, :, ::-1]))
 
 
-def _shrunk(frame: Frame) -> Frame:
-    """Return the frame in the size of a backdrop: shrinking the planes keeps a 4K picture from costing 250 MB."""
+def shrunk(frame: Frame) -> Frame:
+    """Return a small copy of the frame: shrinking the planes keeps a 4K picture from costing 250 MB."""
     factor = min(1.0, LARGEST[0] / frame.width, LARGEST[1] / frame.height)
     width, height = (max(1, round(side * factor)) for side in (frame.width, frame.height))
     half = ((width + 1) // 2, (height + 1) // 2)
