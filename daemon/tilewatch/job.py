@@ -198,7 +198,7 @@ class VideoJob:
             return decode(self._source, call, max_frames=limit, stop=stop, on_damaged=skipped("decode"))
 
         def inference(inbox: AsyncIterator[TileBatch]) -> AsyncGenerator[RawHeads, None]:
-            return infer(inbox, self._detector.executor)
+            return infer(inbox, self._detector.executor.client())
 
         async def written(inbox: AsyncIterator[Tracks]) -> AsyncGenerator[int, None]:
             async for index in encode(inbox, lanes["encode"].call, parts.sinks):

@@ -1,7 +1,8 @@
 """One engine shared by all streams of a device: fills its calls across frames and keeps it as full as it likes to be.
 
-Callers hand in whole frames and get whole frames back. `run` alone talks to the engine, through its lane, in steps of
-one hop each: submit what waits and, once enough is in flight or nothing more waits, fetch the oldest.
+Every stream has its own `Client`, hands in whole frames and gets whole frames back, in order; the streams' tiles take
+turns (see turns). `run` alone talks to the engine, through its lane, in steps of one hop each: submit what waits and,
+once enough is in flight or nothing more waits, fetch the oldest.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
+from tilewatch.engines.turns import Line, Turns
 from tilewatch.errors import EngineError
 from tilewatch.records import RawHeads
 
@@ -41,10 +43,11 @@ class LaneCall(Protocol):
 class _Job:
     """One frame's tiles on their way through."""
 
-    __slots__ = ("batch", "done", "flying", "outputs", "unfinished")
+    __slots__ = ("batch", "done", "flying", "line", "outputs", "unfinished")
 
-    def __init__(self, batch: TileBatch, done: asyncio.Future[RawHeads]) -> None:
+    def __init__(self, batch: TileBatch, line: Line[Part], done: asyncio.Future[RawHeads]) -> None:
         self.batch = batch
+        self.line = line
         self.done = done
         self.outputs: tuple[F32, ...] = ()
         self.unfinished = len(batch.tiles)
@@ -70,6 +73,32 @@ class _Flight(NamedTuple):
     started: float
 
 
+class Client:
+    """One stream's way to the device. What it submits waits in its own line."""
+
+    __slots__ = ("_executor", "_line")
+
+    def __init__(self, executor: Executor, line: Line[Part]) -> None:
+        self._executor = executor
+        self._line = line
+
+    @property
+    def appetite(self) -> int:
+        """Tiles that keep the engine busy: what is in flight, and as much again waiting behind it."""
+        return self._executor.appetite
+
+    def submit(self, batch: TileBatch) -> asyncio.Future[RawHeads]:
+        """Queue a frame's tiles; the future answers with the model's outputs, in the order of the tiles.
+
+        First come, first served among this client's frames. The batch's slot goes back to the engine once its tiles are
+        done, also when the future is cancelled. The outputs of a batch without tiles are `()`.
+
+        Raises:
+            EngineError: the engine failed, or the executor has been stopped; also through the future.
+        """
+        return self._executor.accept(batch, self._line)
+
+
 class Executor:
     """Inference for any number of streams on one device."""
 
@@ -89,12 +118,10 @@ class Executor:
         self._call = call
         self._wait_seconds = batch_wait_ms / MILLISECONDS
         self._on_batch = on_batch
-        self._waiting: deque[Part] = deque()
+        self._turns: Turns[Part] = Turns()
         self._in_flight: deque[_Flight] = deque()
         self._jobs: set[_Job] = set()
         self._arrived = asyncio.Event()
-        self._ended = asyncio.Event()
-        self._ended.set()
         self._closing = False
         self._called_at: float | None = None
 
@@ -108,19 +135,12 @@ class Executor:
         feeding = self._engine.feeding
         return 2 * feeding.batch * feeding.in_flight
 
-    async def infer(self, batch: TileBatch) -> RawHeads:
-        """Return the model's outputs for a frame's tiles: `submit`, and wait."""
-        return await self.submit(batch)
+    def client(self, *, urgent: bool = False) -> Client:
+        """Return a new stream's way to the device; urgent ones (live sources) go before the others, if not always."""
+        return Client(self, Line(urgent=urgent))
 
-    def submit(self, batch: TileBatch) -> asyncio.Future[RawHeads]:
-        """Queue a frame's tiles; the future answers with the model's outputs, in the order of the tiles.
-
-        First come, first served. The batch's slot goes back to the engine once its tiles are done, also when the future
-        is cancelled. The outputs of a batch without tiles are `()`.
-
-        Raises:
-            EngineError: the engine failed, or the executor has been stopped; also through the future.
-        """
+    def accept(self, batch: TileBatch, line: Line[Part]) -> asyncio.Future[RawHeads]:
+        """Queue a frame's tiles in a line: `Client.submit`."""
         if self._closing:
             self._engine.release(batch.slot)
             raise EngineError("inference has been stopped")
@@ -129,9 +149,9 @@ class Executor:
             self._engine.release(batch.slot)
             done.set_result(RawHeads(batch=batch, outputs=()))
             return done
-        job = _Job(batch, done)
+        job = _Job(batch, line, done)
         self._jobs.add(job)
-        self._waiting.extend((job, row) for row in range(job.unfinished))
+        self._turns.put(line, [(job, row) for row in range(job.unfinished)])
         self._arrived.set()
         done.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)
         return done
@@ -142,7 +162,6 @@ class Executor:
         Raises:
             EngineError: the engine failed; every caller gets an error of the same text.
         """
-        self._ended.clear()
         failure = EngineError("inference has been stopped")
         try:
             while await self._work():
@@ -152,52 +171,41 @@ class Executor:
             raise
         finally:
             self._closing = True
-            try:
-                await self._abandon(failure)
-            finally:
-                self._ended.set()
+            await self._abandon(failure)
 
     def stop(self) -> None:
         """Take no more; `run` returns once what was accepted is answered. Idempotent."""
         self._closing = True
         self._arrived.set()
 
-    async def close(self) -> None:
-        """Stop, wait for `run` to return, and close the engine. Idempotent."""
-        self.stop()
-        await self._ended.wait()
-        await self._abandon(EngineError("inference has been stopped"))
-        await self._call(self._engine.close)
-
     async def _work(self) -> bool:
         """Wait for something to do; False once there is nothing left and nothing more will come."""
-        while not self._waiting and not self._in_flight:
+        while not self._turns and not self._in_flight:
             if self._closing:
                 return False
             self._arrived.clear()
             await self._arrived.wait()
         most = self._engine.feeding.batch
-        if self._in_flight and 0 < len(self._waiting) < most:
+        if self._in_flight and 0 < len(self._turns) < most:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._fill(most), self._wait_seconds)
         return True
 
     async def _fill(self, most: int) -> None:
         """Wait until there are enough tiles for a full submit, or no more will come."""
-        while len(self._waiting) < most and not self._closing:
+        while len(self._turns) < most and not self._closing:
             self._arrived.clear()
             await self._arrived.wait()
 
     async def _step(self) -> None:
         """Submit one call's worth of tiles, fetch the oldest when it is time, and answer whose frame is complete."""
-        count = min(len(self._waiting), self._engine.feeding.batch)
-        parts = [self._waiting.popleft() for _ in range(count)]
+        parts = self._turns.take(self._engine.feeding.batch)
         if parts:
             self._in_flight.append(_Flight(parts, time.perf_counter()))
         for job, _ in parts:
             job.flying += 1
         full = len(self._in_flight) >= self._engine.feeding.in_flight
-        due = self._in_flight[0] if full or not self._waiting else None
+        due = self._in_flight[0] if full or not self._turns else None
         await self._timed(self._exchange, parts, due)
         if due is not None:
             self._in_flight.popleft()
@@ -237,7 +245,7 @@ class Executor:
 
     def _forget(self, job: _Job) -> None:
         """Drop what still waits of a cancelled caller's frame."""
-        self._waiting = deque(part for part in self._waiting if part[0] is not job)
+        self._turns.keep(job.line, lambda part: part[0] is not job)
         self._let_go(job)
 
     def _let_go(self, job: _Job) -> None:
@@ -248,7 +256,7 @@ class Executor:
 
     async def _abandon(self, failure: EngineError) -> None:
         """Wait for what is in flight, then tell every caller."""
-        self._waiting.clear()
+        self._turns.clear()
         try:
             if self._in_flight:
                 await self._timed(self._drain, len(self._in_flight))
@@ -260,6 +268,7 @@ class Executor:
                     error = EngineError(str(failure))
                     error.__cause__ = failure
                     job.done.set_exception(error)
+                    job.done.exception()  # marks it as retrieved: a stream asks for its oldest frame only
                 self._let_go(job)
 
     def _drain(self, count: int) -> None:
