@@ -9,7 +9,6 @@ from tilewatch.errors import FrameError, InputError
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncGenerator, Awaitable, Callable
-    from pathlib import Path
 
     from tilewatch.records import Frame
 
@@ -20,8 +19,8 @@ class Source(Protocol):
     """A video that is open."""
 
     @property
-    def path(self) -> Path:
-        """The file, to name it in errors."""
+    def name(self) -> str:
+        """What to call it in errors."""
 
     def read(self) -> Frame | None:
         """Return the next frame, None at the end; blocking.
@@ -63,4 +62,4 @@ async def decode(
         given += 1
         yield frame
     if not given and max_frames != 0 and not stop.is_set():
-        raise InputError(f"{source.path} holds no frame that can be decoded: convert it or copy it again")
+        raise InputError(f"{source.name} holds no frame that can be decoded: convert it or copy it again")
