@@ -49,7 +49,9 @@ accuracy: ## detection, merge and tracking against ground truth
 bench: ## speed against the bare engine
 	$(BIN)/python -m tests.bench.bench_core
 	$(BIN)/python -m tests.bench.bench_tracker $(if $(PEERS),--peers $(PEERS))
+	$(BIN)/python -m tests.bench.bench_merge
 	$(BIN)/python -m tests.bench.bench_run
+	$(BIN)/python -m tests.bench.bench_gate
 
 docs: ## regenerate what is generated
 	$(BIN)/python -m tilewatch config show > .env.example

@@ -86,7 +86,7 @@ class _Run:
     async def _process_all(self) -> None:
         """Process one video after the other, or several at once, until a stop is asked for."""
         waiting = iter(self._folders.items())
-        session = Session(self._shutdown, self._progress, max_frames=self._options.max_frames)
+        session = Session(self._shutdown.stop, self._progress, max_frames=self._options.max_frames)
         try:
             async with (
                 self._shutdown.guard(),
@@ -107,7 +107,7 @@ class _Run:
             outcome = self._outcomes[path] = await self._outcome(job)
             self._progress.finish(outcome)
             if self._options.profile and job.report:
-                self._progress.stages(job.report.stage_rows(), outcome.seconds)
+                self._progress.stages(job.report.stage_rows(), outcome.seconds, job.report.tiles)
 
     async def _outcome(self, job: VideoJob) -> Outcome:
         """Process one video; a failure that is only its own becomes its outcome."""

@@ -88,6 +88,11 @@ def run(
     ignore: Annotated[str | None, typer.Option(help="Never report inside: 'x,y x,y x,y; ...'.")] = None,
     formats: Annotated[str | None, typer.Option(help="Of video,jsonl,mot,csv,coco,parquet,overview.")] = None,
     trails: Annotated[str | None, typer.Option(help="Seconds of each track's path to draw.")] = None,
+    gate: Annotated[str | None, typer.Option(help="off, or motion: infer only tiles where something moves.")] = None,
+    debug_overlay: Annotated[
+        bool | None,
+        typer.Option("--debug-overlay/--no-debug-overlay", help="Draw the tiles and why each was inferred."),
+    ] = None,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     parallel: Annotated[str | None, typer.Option(help="Videos in work at once.")] = None,
     env_file: Annotated[Path | None, typer.Option(help="Settings file; unset: ./.env if there is one.")] = None,
@@ -116,6 +121,8 @@ def run(
             "OUTPUT_FORMATS": formats,
             "DRAW_TRAIL_SECONDS": trails,
             "MAX_STREAMS": parallel,
+            "TILE_GATE": gate,
+            "DRAW_DEBUG": debug_overlay,
         },
         env_file=_env_file(env_file),
     )
@@ -135,10 +142,11 @@ def serve(
     env_file: Annotated[Path | None, typer.Option(help="Settings file; unset: ./.env if there is one.")] = None,
 ) -> None:
     """Watch a folder and process every video that appears in it, until stopped."""
-    settings = load(env_file=_env_file(env_file))
+    file = _env_file(env_file)
+    settings = load(env_file=file)
     from tilewatch.service.serve import serve as serve_forever  # noqa: PLC0415  (heavy)
 
-    raise typer.Exit(serve_forever(settings))
+    raise typer.Exit(serve_forever(settings, file))
 
 
 @model_cli.command("fetch")

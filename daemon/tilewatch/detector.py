@@ -15,6 +15,7 @@ from tilewatch.engines.executor import Executor
 from tilewatch.engines.options import EngineOptions
 from tilewatch.flow.backports import TaskGroup
 from tilewatch.flow.lane import Lane
+from tilewatch.motion.gate import MotionGate
 from tilewatch.sinks.annotate import Annotator
 from tilewatch.sinks.base import SinkContext
 from tilewatch.sinks.coco import CocoSink
@@ -25,6 +26,7 @@ from tilewatch.sinks.overview import OverviewSink
 from tilewatch.sinks.parquet import ParquetSink
 from tilewatch.sinks.segments import SegmentedVideoSink
 from tilewatch.sinks.video import VideoSink
+from tilewatch.stages.tile import TileStage
 from tilewatch.stages.track import Tracker
 from tilewatch.telemetry import log
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from tilewatch.settings import Format, Settings
     from tilewatch.sinks.base import Sink
     from tilewatch.sinks.result import ResultFolder
+    from tilewatch.stages.track import Decoder
     from tilewatch.telemetry.metrics import Metrics
 
 MODEL_FOLDER = Path("/models")
@@ -61,10 +64,27 @@ class Detector:
         self.executor = executor
         self.wanted = class_names.wanted(settings.detect.classes, engine.info.names, engine.head.classes)
 
+    def reader(self) -> Decoder:
+        """Return what reads the candidates that count out of the heads."""
+        return partial(self.engine.head.decode, threshold=self.settings.score_floor, wanted=self.wanted)
+
+    def apply(self, settings: Settings) -> None:
+        """Take over settings that do not touch the engine; videos in work have to be told.
+
+        Raises:
+            ConfigError: a class that the model does not know.
+        """
+        self.wanted = class_names.wanted(settings.detect.classes, self.engine.info.names, self.engine.head.classes)
+        self.settings = settings
+
+    def cutter(self) -> TileStage:
+        """Return a fresh tile stage, with its gate where one is asked for."""
+        tile = self.settings.tile
+        return TileStage(self.engine, tile, MotionGate(tile) if tile.gate == "motion" else None)
+
     def tracker(self, info: StreamInfo, camera: Camera) -> Tracker:
         """Return a fresh tracker: ids start from 1 for every video, or go on where the segments of one camera do."""
-        read = partial(self.engine.head.decode, threshold=self.settings.score_floor, wanted=self.wanted)
-        tracker = Tracker(read, self.settings)
+        tracker = Tracker(self.reader(), self.settings)
         if self.settings.track.id_scope == "camera" and camera.tracker is not None:
             tracker.follow(camera.tracker, float(info.start_pts * info.time_base))
         return tracker

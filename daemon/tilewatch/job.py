@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tilewatch.detector import Camera
 from tilewatch.flow.backports import BaseExceptionGroup
+from tilewatch.flow.echo import Echo
 from tilewatch.flow.lane import Lane
 from tilewatch.flow.pipeline import Pipeline, Step, each
 from tilewatch.flow.supervisor import verdict
+from tilewatch.motion.gate import LAG_FRAMES
 from tilewatch.report import VideoReport
 from tilewatch.sinks.video import VideoSink
 from tilewatch.stages.decode import decode
 from tilewatch.stages.encode import encode
 from tilewatch.stages.infer import infer
-from tilewatch.stages.tile import TileStage
 from tilewatch.telemetry import log, metrics
 from tilewatch.telemetry.progress import Outcome
 from tilewatch.telemetry.streams import FileSlots
@@ -24,11 +26,12 @@ from tilewatch.video.source import VideoSource
 from tilewatch.workspace import DurableSink, Replay, Segmentation, Workspace, identity
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+    import asyncio
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
     from tilewatch.detector import Detector
-    from tilewatch.flow.shutdown import Shutdown
+    from tilewatch.flow.channel import Channel
     from tilewatch.records import Frame, RawHeads, StreamInfo, TileBatch, Tracks
     from tilewatch.sinks.base import Sink
     from tilewatch.sinks.result import ResultFolder
@@ -43,7 +46,8 @@ logger = log.logger("job")
 class Session:
     """What the videos of one call have in common, beside the detector."""
 
-    shutdown: Shutdown
+    stop: asyncio.Event
+    """Set: sources end, and what is in work is completed or kept."""
     progress: Progress
     slots: FileSlots = field(default_factory=FileSlots)
     camera: Camera = field(default_factory=Camera)
@@ -87,6 +91,9 @@ class Work:
     workspace: Workspace
     durable: DurableSink
     segmentation: Segmentation
+    """For the track stage."""
+    gating: Segmentation
+    """For the tile stage, whose gate starts afresh with every segment: a later process may begin there."""
     replay: Replay | None
 
 
@@ -112,6 +119,12 @@ class VideoJob:
         self._source = VideoSource(path, max_pixels=detector.settings.limit.frame_pixels)
         self._folder = folder
         self._work = work
+        self._live: Callable[[], Awaitable[None]] | None = None
+
+    async def apply_settings(self) -> None:
+        """Take over what has changed in the detector's settings from the next frame on, if there is one."""
+        if self._live:
+            await self._live()
 
     async def run(self) -> Outcome:
         """Process the video and let its result appear; work that was broken off goes on.
@@ -135,7 +148,9 @@ class VideoJob:
             stack.callback(bar.end)
             if parts.work and parts.work.replay:
                 await self._catch_up(parts.work.replay, lanes["decode"], report, bar)
+            self._live = partial(self._apply, lanes, parts, report)
             await self._flow(meter, self._steps(lanes, parts, report, bar), lanes, report, bar)
+            self._live = None
             whole = await lanes["decode"].call(self._is_whole)
             return await lanes["encode"].call(self._finish, report, parts, whole)
 
@@ -157,13 +172,13 @@ class VideoJob:
             tracker.restore(point.state)
             report.resume(point.skips)
             replay = Replay(self._source, point, workspace.folder, durable, others)
-        segmentation = Segmentation(info, detector.settings.checkpoint.seconds)
-        return Parts([durable, *others], tracker, Work(workspace, durable, segmentation, replay))
+        tracking, gating = (Segmentation(info, detector.settings.checkpoint.seconds) for _ in range(2))
+        return Parts([durable, *others], tracker, Work(workspace, durable, tracking, gating, replay))
 
     async def _catch_up(self, replay: Replay, lane: Lane, report: VideoReport, bar: Bar) -> None:
         """Take in what an earlier process did."""
         skipped = report.skipped("decode")
-        while not self._session.shutdown.requested and (frames := await lane.call(replay.step, skipped)):
+        while not self._session.stop.is_set() and (frames := await lane.call(replay.step, skipped)):
             bar.advance(frames)
         logger.info("work_resumed", input=str(self.path), frames=report.frames)
 
@@ -184,20 +199,14 @@ class VideoJob:
     def _steps(self, lanes: dict[str, Lane], parts: Parts, report: VideoReport, bar: Bar) -> list[Step]:
         """Return the five stages of DESIGN's way of a frame, each with its lane."""
         queue, skipped = self._detector.settings.queue, report.skipped
-        cutter, tracker = TileStage(self._detector.engine, self._detector.settings.tile), _tracking(parts)
-
-        async def tile(frame: Frame) -> TileBatch:
-            return await lanes["tile"].call(cutter, frame)
-
-        async def track(heads: RawHeads) -> Tracks:
-            return await lanes["track"].call(tracker, heads)
+        tile, track = self._tile_and_track(lanes, parts)
 
         def source(_: AsyncIterator[Any]) -> AsyncGenerator[Frame, None]:
-            call, stop = lanes["decode"].call, self._session.shutdown.stop
+            call, stop = lanes["decode"].call, self._session.stop
             limit = self._session.max_frames
             return decode(self._source, call, max_frames=limit, stop=stop, on_damaged=skipped("decode"))
 
-        def inference(inbox: AsyncIterator[TileBatch]) -> AsyncGenerator[RawHeads, None]:
+        def inference(inbox: Channel[TileBatch]) -> AsyncGenerator[RawHeads, None]:
             return infer(inbox, self._detector.executor.client())
 
         async def written(inbox: AsyncIterator[Tracks]) -> AsyncGenerator[int, None]:
@@ -215,10 +224,49 @@ class VideoJob:
             Step(name="encode", stage=written),
         ]
 
+    def _tile_and_track(
+        self, lanes: dict[str, Lane], parts: Parts
+    ) -> tuple[Callable[[Frame], Awaitable[TileBatch]], Callable[[RawHeads], Awaitable[Tracks]]]:
+        """Return the functions of the tile and the track stage; with a gate the tracks go back to the tiles."""
+        cutter, tracker = self._detector.cutter(), _tracking(parts)
+        echo: Echo[Tracks | None] = Echo(LAG_FRAMES)
+
+        async def tile(frame: Frame) -> TileBatch:
+            return await lanes["tile"].call(cutter, frame)
+
+        async def track(heads: RawHeads) -> Tracks:
+            return await lanes["track"].call(tracker, heads)
+
+        async def gated_tile(frame: Frame) -> TileBatch:
+            if afresh := bool(parts.work and parts.work.gating.begins(frame)):
+                echo.forget()
+            tracks = await echo.heard()
+            batch = await lanes["tile"].call(cutter, frame, tracks, afresh=afresh)
+            echo.sent()
+            return batch
+
+        async def echoing_track(heads: RawHeads) -> Tracks:
+            tracks = None
+            try:
+                tracks = await track(heads)
+            finally:  # a frame that is skipped has its answer too, else the gate would wait for it
+                echo.answer(tracks)
+            return tracks
+
+        return (gated_tile, echoing_track) if cutter.gate else (tile, track)
+
+    async def _apply(self, lanes: dict[str, Lane], parts: Parts, report: VideoReport) -> None:
+        settings = self._detector.settings
+        await lanes["track"].call(parts.tracker.apply, self._detector.reader(), settings)
+        report.apply(settings)
+        if parts.work:
+            mark = identity(report.fingerprint, settings, self._detector.engine.info)
+            await lanes["encode"].call(parts.work.durable.apply, mark, settings.draw)
+
     def _is_whole(self) -> bool:
         """Tell whether nothing is left to do: a stop may come with the very last frame. Blocking."""
         limit_reached = self._source.decoded == self._session.max_frames
-        return not self._session.shutdown.requested or limit_reached or self._source.at_end()
+        return not self._session.stop.is_set() or limit_reached or self._source.at_end()
 
     def _finish(self, report: VideoReport, parts: Parts, whole: bool) -> Outcome:  # noqa: FBT001 goes through a lane
         """Let the result appear, or keep the work that a stop left unfinished; blocking."""
@@ -235,8 +283,12 @@ class VideoJob:
         return outcome
 
     def _suspend(self, report: VideoReport, parts: Parts, work: Work) -> Outcome:
-        """Keep everything up to the last frame that was written."""
-        work.durable.suspend(parts.tracker.state())
+        """Keep everything up to the last frame that was written; with a gate, up to the last checkpoint.
+
+        A gate cannot be taken up in the middle of a segment: it would decide otherwise than one that was not disturbed.
+        """
+        if self._detector.settings.tile.gate == "off":
+            work.durable.suspend(parts.tracker.state())
         return Outcome(input=str(self.path), status="suspended", frames=report.frames)
 
     def _expected(self, info: StreamInfo) -> int | None:

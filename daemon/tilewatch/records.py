@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 Matrix: TypeAlias = Literal["bt601", "bt709", "bt2020"]
 """The YCbCr matrix of a frame (ITU-R BT.601, BT.709, BT.2020 non-constant luminance)."""
 
+STILL, OUTSIDE_ROI = "still", "outside_roi"
+"""Why a tile was skipped: nothing moved there, so its last detections stand; or nothing of it is watched."""
+
 LUMA_WEIGHTS: dict[Matrix, tuple[float, float]] = {
     "bt601": (0.299, 0.114),
     "bt709": (0.2126, 0.0722),
@@ -145,6 +148,34 @@ class Tiles:
             full_frame=self.full_frame[keep],
         )
 
+    def joined(self, other: Tiles) -> Tiles:
+        """Return these tiles and those of another one behind them."""
+        return Tiles(
+            rects=np.concatenate([self.rects, other.rects]),
+            inner=np.concatenate([self.inner, other.inner]),
+            fitted=np.concatenate([self.fitted, other.fitted]),
+            scale=np.concatenate([self.scale, other.scale]),
+            full_frame=np.concatenate([self.full_frame, other.full_frame]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Looks:
+    """What was done about every tile of a frame's plan: T of them, those that were inferred first."""
+
+    rects: I32
+    """(T, 4) x0 y0 x1 y1, frame pixels, right/bottom exclusive."""
+    reasons: tuple[str, ...]
+    """Why each was inferred ('always' without a gate), or why not (`STILL`, `OUTSIDE_ROI`)."""
+
+    def outcomes(self) -> dict[str, int]:
+        """Return how many tiles were inferred, reused, and outside of what is watched."""
+        reused, outside = self.reasons.count(STILL), self.reasons.count(OUTSIDE_ROI)
+        return {"inferred": len(self.reasons) - reused - outside, "reused": reused, OUTSIDE_ROI: outside}
+
+
+NO_LOOKS = Looks(rects=np.zeros((0, 4), np.int32), reasons=())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TileBatch:
@@ -156,9 +187,19 @@ class TileBatch:
     skipped: Tiles
     """The tiles of the plan that were not cut."""
     skip_reasons: tuple[str, ...]
-    """One word for each skipped tile ('outside_roi')."""
+    """One word for each skipped tile: `STILL` or `OUTSIDE_ROI`."""
     slot: Any
     """The engine's own handle on the pixels; for host engines `slot.pixels` is (B, S, S, 3) uint8 RGB."""
+    cut_reasons: tuple[str, ...] = ()
+    """One word for each tile that was cut, from the motion gate; empty without it: all tiles always are."""
+    moved: Bool | None = None
+    """(ceil(H/8), ceil(W/8)) blocks that changed since a `STILL` tile showing them was inferred; None: no gate."""
+
+    @property
+    def looks(self) -> Looks:
+        """What was done about every tile, without the pixels."""
+        cut = self.cut_reasons or ("always",) * len(self.tiles)
+        return Looks(rects=np.concatenate([self.tiles.rects, self.skipped.rects]), reasons=(*cut, *self.skip_reasons))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -234,6 +275,7 @@ class Tracks:
     count: BoxCount = field(default_factory=BoxCount)
     before: bytes | None = None
     """The track stage's state before this frame, given where a segment begins: from it the work can go on."""
+    looks: Looks = NO_LOOKS
 
     def __len__(self) -> int:
         """Return N."""

@@ -47,6 +47,7 @@ class VideoReport:
         self._tally = Tally()
         self._skips: Counter[str] = Counter()
         self._told = False
+        self._changed = False
         self._steps: Sequence[Step] = ()
         self._lanes: dict[str, Lane] = {}
         self._started_at = datetime.now(timezone.utc)
@@ -61,6 +62,11 @@ class VideoReport:
     def fingerprint(self) -> str:
         """Of the video, as it was when the work began."""
         return self._input.fingerprint
+
+    def apply(self, settings: Settings) -> None:
+        """Take note that other settings are in force from here on."""
+        self._settings = settings
+        self._changed = True
 
     def skips(self) -> dict[str, int]:
         """Return the frames skipped behind the decoder, by reason."""
@@ -94,13 +100,18 @@ class VideoReport:
         self._tally.add(tracks)
         waited = time.monotonic_ns() - tracks.frame.captured_ns
         boxes = {outcome: getattr(tracks.count, outcome) for outcome in ("kept", "merged", "suppressed")}
-        self._metrics.written(waited / NANOSECONDS, boxes)
+        self._metrics.written(waited / NANOSECONDS, boxes, tracks.looks.outcomes())
 
     def close(self) -> None:
         """Do nothing: the report is completed by `complete`."""
 
     def abort(self) -> None:
         """Do nothing: nothing is open."""
+
+    @property
+    def tiles(self) -> Mapping[str, int]:
+        """Tiles so far, by what was done."""
+        return self._tally.tiles
 
     def stage_rows(self) -> list[StageRow]:
         """Return the stage table's rows."""
@@ -146,6 +157,7 @@ class VideoReport:
             frames_written=self.frames,
             frames_skipped=self._skips + Counter({FrameError.reason: self._source.damaged}),
             boxes=self._tally.boxes,
+            tiles=self._tally.tiles,
         )
 
     def _manifest(
@@ -172,6 +184,8 @@ class VideoReport:
     def _warnings(self) -> list[str]:
         """Return what a person must know of this result."""
         said = [f"{self._info.path.name} ends early: {self._source.reason}"] if self._source.truncated else []
+        if self._changed:
+            said.append("settings were changed while it was processed: the manifest has the last ones")
         if self._source.damaged:
             said.append(f"{self._source.damaged} damaged frames were skipped")
         if self._source.repaired:

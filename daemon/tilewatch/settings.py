@@ -276,6 +276,19 @@ class TileSettings(Section):
         (), description="only look inside these polygons: 'x,y x,y x,y; ...', pixels, or fractions when all <= 1"
     )
     ignore: Polygons = Field((), description="never report inside these polygons, written as TILE_ROI")
+    gate: Literal["off", "motion"] = Field(
+        "off",
+        description="motion: infer only tiles where something moves, elsewhere the last boxes stand; for fixed cameras",
+    )
+    refresh_seconds: float = Field(
+        5.0, gt=0, le=3600, description="with TILE_GATE: every tile is inferred at least so often, seconds"
+    )
+    gate_levels: float = Field(
+        3.0,
+        ge=0.5,
+        le=64,
+        description="with TILE_GATE: change of the mean of 8x8 pixels that counts, levels of 255; less sees fainter",
+    )
 
     @model_validator(mode="after")
     def _overlap_below_size(self) -> Self:
@@ -283,6 +296,18 @@ class TileSettings(Section):
             message = f"TILE_OVERLAP={self.overlap} is more than half of TILE_SIZE={self.size}"
             raise ValueError(message)
         return self
+
+
+class MergeSettings(Section):
+    """How the boxes of overlapping tiles become one an object."""
+
+    model_config = SettingsConfigDict(env_prefix="MERGE_")
+    method: Literal["seam", "nms", "ios"] = Field(
+        "seam",
+        description="seam: rebuild what tiles cut; nms, ios: only drop boxes that overlap a surer one by more than "
+        "IOU_THRESHOLD of their union or of the smaller one",
+    )
+    class_agnostic: bool = Field(default=False, description="true: boxes of different classes can be one object")
 
 
 class TrackSettings(Section):
@@ -357,6 +382,7 @@ class DrawSettings(Section):
     model_config = SettingsConfigDict(env_prefix="DRAW_")
     boxes: bool = Field(default=True, description="draw boxes")
     labels: bool = Field(default=True, description="draw class, score and id at the boxes")
+    debug: bool = Field(default=False, description="draw the tiles, and why each was inferred or not")
     trail_seconds: float = Field(0.0, ge=0, le=60, description="seconds of each track's path drawn behind it; 0: none")
 
 
@@ -465,6 +491,7 @@ class Settings(BaseModel):
     batch: BatchSettings
     detect: DetectSettings
     tile: TileSettings
+    merge: MergeSettings
     tracking: TrackingSettings
     track: TrackSettings
     output: OutputSettings

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tilewatch.engines.base import EngineInfo
     from tilewatch.records import Frame, StreamInfo, Tracks
-    from tilewatch.settings import Settings
+    from tilewatch.settings import DrawSettings, Settings
     from tilewatch.sinks.base import Sink
     from tilewatch.sinks.segments import SegmentedVideoSink
     from tilewatch.video.source import VideoSource
@@ -157,6 +157,12 @@ class DurableSink:
         self._journal.abort()
         if self._video:
             self._video.abort()
+
+    def apply(self, identity: str, draw: DrawSettings) -> None:
+        """Go on with other settings, under the identity that these give."""
+        self._identity = identity
+        if self._video:
+            self._video.redraw(draw)
 
     def resume(self, first: Frame, point: Checkpoint) -> None:
         """Go on behind a checkpoint of the video whose first frame is given."""

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
     F64: TypeAlias = NDArray[np.float64]
 
-Kind: TypeAlias = Literal["street", "crowd", "large", "nested", "mixed"]
-KINDS: tuple[Kind, ...] = ("street", "crowd", "large", "nested", "mixed")
+Kind: TypeAlias = Literal["street", "crowd", "large", "nested", "mixed", "huge", "corners"]
+KINDS: tuple[Kind, ...] = ("street", "crowd", "large", "nested", "mixed", "huge", "corners")
+"""Huge: objects larger than a tile. Corners: objects where three or four tiles meet."""
+ALL_SORTS = KINDS[:5]
+"""Those of the published comparison."""
 
 WIDTH, HEIGHT, SIDE = 1920, 1080, 640
 SHAPE = ((0.41, 0.12), (1.7, 0.35), (1.0, 0.3))
@@ -66,18 +69,37 @@ class Score:
         return 200 * self.hits / (2 * self.hits + self.wrong + self.missed)
 
     @property
+    def count_error(self) -> float:
+        """How many more boxes there are than objects, per cent."""
+        return 100 * (self.wrong - self.missed) / (self.hits + self.missed)
+
+    @property
     def doubles(self) -> float:
         """Boxes too many on an object that was reported already, for each 100 objects."""
         return 100 * self.doubled / (self.hits + self.missed)
 
 
-def scene(seed: int, kind: Kind, *, overlap: int, full_frame: bool) -> Scene:
-    """Return a frame; the same arguments give the same one."""
+def scene(
+    seed: int, kind: Kind, *, overlap: int, full_frame: bool = False, scale: float = 1.0, ties: bool = False
+) -> Scene:
+    """Return a frame; the same arguments give the same one.
+
+    Args:
+        seed: which frame of its kind.
+        kind: what is in it.
+        overlap: least overlap of neighbouring tiles, pixels of a tile.
+        full_frame: whether there is a low-resolution pass over the whole frame too.
+        scale: pixels of a tile for each of the frame.
+        ties: whether confidences come in steps of a tenth, as from a coarsely quantised model.
+    """
     rng = np.random.default_rng([seed, KINDS.index(kind), overlap])
-    settings = TileSettings(size=SIDE, overlap=overlap, full_frame="on" if full_frame else "off")
+    settings = TileSettings(size=SIDE, overlap=overlap, scale=scale, full_frame="on" if full_frame else "off")
     tiles = plan(WIDTH, HEIGHT, settings).tiles
-    truth = _objects(rng, kind)
-    return Scene(truth, _detected(rng, truth, tiles), tiles)
+    truth = _objects(rng, kind, tiles)
+    seen = _detected(rng, truth, tiles)
+    if ties:
+        seen[:, 4] = np.clip(np.round(seen[:, 4], 1), 0.1, 0.9)
+    return Scene(truth, seen, tiles)
 
 
 def iou(a: F64, b: F64) -> tuple[F64, F64]:
@@ -109,8 +131,12 @@ def score(truth: F64, found: F64, least: float) -> Score:
 # ---- objects
 
 
-def _objects(rng: Generator, kind: Kind) -> F64:
+def _objects(rng: Generator, kind: Kind, tiles: Tiles) -> F64:
     objects: list[F64] = []
+    if kind == "huge":
+        _place(rng, objects, 4, (1.2 * SIDE, 2.4 * SIDE), 0.3)
+    if kind == "corners":
+        objects += [_around(rng, spot) for spot in _corners(tiles)]
     if kind in {"large", "mixed"}:
         _place(rng, objects, 10 if kind == "large" else 4, (0.45 * SIDE, 1.7 * SIDE), 0.2)
     if kind == "nested":
@@ -138,6 +164,24 @@ def _place(
             continue
         if not objects or iou(candidate[None], np.array(objects))[0].max() <= most:
             objects.append(candidate)
+
+
+def _corners(tiles: Tiles) -> F64:
+    """Return (K, 2) the middles of the areas that three or more tiles see."""
+    rects = tiles.rects[~tiles.full_frame].astype(float)
+    xs, ys = (np.unique((rects[:, None, side] + rects[None, :, side + 2]) / 2) for side in (0, 1))
+    spots = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+    held = ((spots[:, None] > rects[None, :, :2]) & (spots[:, None] < rects[None, :, 2:])).all(axis=2).sum(axis=1)
+    shared: F64 = spots[held >= 3]
+    return shared
+
+
+def _around(rng: Generator, spot: F64) -> F64:
+    """Return an object over a corner, which is anywhere but at its rim."""
+    thing = _anywhere(rng, (60, 0.6 * SIDE))
+    extent = thing[2:4] - thing[:2]
+    corner = np.clip(spot - extent * rng.uniform(0.2, 0.8, 2), 0, None)
+    return np.array([*corner, *np.minimum(corner + extent, [WIDTH, HEIGHT]), thing[4]])
 
 
 def _anywhere(rng: Generator, size: tuple[float, float]) -> F64:

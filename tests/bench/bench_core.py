@@ -10,13 +10,13 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from tests.support.crowd import Crowd
 from tilewatch.native.bytetrack import ByteTrack
 from tilewatch.native.merge import merge_tiles
+from tilewatch.native.room import Room
 from tilewatch.settings import TileSettings
 from tilewatch.stages.tile import plan
 
@@ -56,21 +56,23 @@ def merge_rows() -> Iterator[Row]:
     """Yield the merge of a frame's boxes: many objects once each, and few with twelve candidates each."""
     for count, size, bar in ((150, (1920, 1080), 0.3), (1000, (3840, 2160), None), (10_000, (3840, 2160), None)):
         for candidates in (1, 12):
-            seen = _seen(count, size, candidates)
+            seen = seen_by_tiles(count, size, candidates)
             repeats = max(10, 30_000 // count)
             yield Row(f"merge {count}, {candidates} a look", _merge(seen, repeats), bar if candidates == 1 else None)
 
 
-def _seen(count: int, size: tuple[int, int], candidates: int) -> tuple[F32, F32, I32, I16, Tiles]:
-    """Return boxes of objects of 20 to 80 pixels in ten classes, as every tile sees its part of them."""
-    rng, tiles, rows = np.random.default_rng(count), plan(*size, TileSettings()).tiles, list[NDArray[np.float64]]()
+def seen_by_tiles(
+    count: int, size: tuple[int, int], candidates: int, classes: int = 10, seed: int = 0
+) -> tuple[F32, F32, I32, I16, Tiles]:
+    """Return boxes of objects of 20 to 80 pixels, as every tile sees its part of them."""
+    rng, tiles, rows = np.random.default_rng([count, seed]), plan(*size, TileSettings()).tiles, list[list[float]]()
     low, high = tiles.rects[:, :2], tiles.rects[:, 2:]
     while len(rows) < count:
-        extent, label = rng.uniform(20, 80, 2), rng.integers(10)
+        extent, label = rng.uniform(20, 80, 2), rng.integers(classes)
         corner = rng.uniform(0, size - extent)
         boxes = np.hstack([np.maximum(corner, low), np.minimum(corner + extent, high)])
         for tile in np.flatnonzero((boxes[:, 2:] - boxes[:, :2]).min(axis=1) > MIN_SIDE).repeat(candidates):
-            rows.append(np.array([*(boxes[tile] + rng.normal(0, 0.5, 4)), rng.uniform(0.1, 0.95), label, tile]))
+            rows.append([*(boxes[tile] + rng.normal(0, 0.5, 4)), rng.uniform(0.1, 0.95), float(label), float(tile)])
     table = np.array(rows[:count])
     labels, at = table[:, 5].astype(np.int32), table[:, 6].astype(np.int16)
     return table[:, :4].astype(np.float32), table[:, 4].astype(np.float32), labels, at, tiles
@@ -78,10 +80,10 @@ def _seen(count: int, size: tuple[int, int], candidates: int) -> tuple[F32, F32,
 
 def _merge(seen: tuple[F32, F32, I32, I16, Tiles], repeats: int) -> list[float]:
     """Return the time of each call."""
-    took = []
+    took, room = [], Room()
     for _ in range(repeats):
         start = time.perf_counter()
-        merge_tiles(*seen, iou_threshold=0.7)
+        merge_tiles(*seen, iou_threshold=0.7, room=room)
         took.append(1e3 * (time.perf_counter() - start))
     return took
 

@@ -102,7 +102,7 @@ async def work_on(
     try:
         async with open_detector(place.settings, metrics.create()) as detector:
             work = place.work if kept else None
-            outcome = await VideoJob(detector, Session(shutdown, watched), place.clip, folder, work).run()
+            outcome = await VideoJob(detector, Session(shutdown.stop, watched), place.clip, folder, work).run()
     finally:
         await loop.run_in_executor(None, folder.discard)
     return outcome, watched
@@ -148,6 +148,21 @@ def test_broken_off_work_gives_the_undisturbed_result(run: Run, place: Place, cr
     assert not place.work.exists()
 
 
+def test_gate_does_not_show_where_work_was_broken_off(run: Run, place: Place) -> None:
+    """It starts afresh with every segment, so that a process that begins there decides as one that came from before."""
+    changes = {"TILE_GATE": "motion", "TILE_REFRESH_SECONDS": 4}
+    gated = place._replace(settings=load(overrides={**_overrides(place.settings), **changes}))
+    run(work_on(gated, gated.out, stop_at=27))
+    with pytest.raises(BaseExceptionGroup, match="TaskGroup"):
+        run(work_on(gated, gated.out, crash_at=45))
+    _, watched = run(work_on(gated, gated.out))
+    assert watched.replayed == 40
+    run(work_on(gated._replace(work=gated.work / "other"), gated.out.with_name("undisturbed")))
+    assert_same_result(gated.out / "clip", gated.out.with_name("undisturbed") / "clip")
+    tiles = json.loads((gated.out / "clip" / "manifest.json").read_text())["accounts"]["tiles"]
+    assert tiles["reused"] > 0
+
+
 def test_stop_keeps_everything_that_was_written(run: Run, place: Place) -> None:
     """No result appears, and the next process goes on behind the last frame, in the middle of a segment too."""
     outcome, _ = run(work_on(place, place.out, stop_at=17))
@@ -162,7 +177,7 @@ def test_stop_keeps_everything_that_was_written(run: Run, place: Place) -> None:
 def test_other_settings_start_over(run: Run, place: Place) -> None:
     """A result half with one threshold and half with another would be none."""
     run(work_on(place, place.out, stop_at=30))
-    other = place._replace(settings=load(overrides=_changed(place.settings, "CONFIDENCE_THRESHOLD", 0.5)))
+    other = place._replace(settings=load(overrides={**_overrides(place.settings), "CONFIDENCE_THRESHOLD": 0.5}))
     _, watched = run(work_on(other, place.out))
     assert watched.replayed == 0
     assert_same_result(place.out / "clip", undisturbed(run, other))
@@ -178,8 +193,8 @@ def test_damaged_work_starts_over(run: Run, place: Place) -> None:
     assert_same_result(place.out / "clip", undisturbed(run, place))
 
 
-def _changed(settings: Settings, name: str, value: object) -> dict[str, object]:
-    """Return the overrides of the fixture's settings with one more."""
+def _overrides(settings: Settings) -> dict[str, object]:
+    """Return what the fixture's settings were made of."""
     return {
         "MODEL_PATH": settings.model.model_path,
         "BACKEND": "onnxruntime",
@@ -188,5 +203,4 @@ def _changed(settings: Settings, name: str, value: object) -> dict[str, object]:
         "OUTPUT_FORMATS": "video,jsonl,mot,csv,coco,overview",
         "DRAW_TRAIL_SECONDS": 2,
         "CHECKPOINT_SECONDS": 1,
-        name: value,
     }

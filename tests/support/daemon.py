@@ -87,6 +87,10 @@ class Daemon:
                 return dict(found)
         raise AssertionError(f"no {event} {facts}: {self.told()}\n{self._errors()}")
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask for the end and return the exit code."""
         self._process.send_signal(number)

@@ -42,11 +42,11 @@ def truth() -> dict[int, list[Person]]:
 
 
 def make_mosaic(
-    path: Path, *, columns: int, rows: int, frames: int, size: tuple[int, int] | None = None
+    path: Path, *, columns: int, rows: int, frames: int, size: tuple[int, int] | None = None, still: int = 0
 ) -> dict[int, list[Person]]:
     """Write an H.264 mosaic of columns x rows cells, cut to `size` from the top left, and return its people by frame.
 
-    Identities are cell * 100 + the person's own.
+    The last `still` cells show one frozen picture. Identities are cell * 100 + the person's own.
     """
     pictures = _pictures()
     people = truth()
@@ -61,7 +61,7 @@ def make_mosaic(
             found[index] = []
             for cell in range(columns * rows):
                 y, x = (cell // columns) * CELL_HEIGHT, (cell % columns) * CELL_WIDTH
-                source = index + cell * shift
+                source = (index if cell < columns * rows - still else 0) + cell * shift
                 canvas[y : y + CELL_HEIGHT, x : x + CELL_WIDTH] = pictures[source]
                 found[index] += [
                     p._replace(identity=cell * 100 + p.identity, left=p.left + x, top=p.top + y) for p in people[source]

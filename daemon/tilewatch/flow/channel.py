@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -102,6 +102,22 @@ class Channel(Generic[T]):
         self.statistics.received += 1
         self._changed.set()
         return item
+
+    async def ready_before(self, other: asyncio.Future[Any]) -> bool:
+        """Wait for an item, the end, or another future, and return whether the next receive comes before that one.
+
+        It takes nothing, and what it waits is not waiting for input. A future that is done is always first.
+        """
+        other.add_done_callback(self._wake)
+        try:
+            while not (self._items or self._closed or other.done()):
+                await self._change()
+        finally:
+            other.remove_done_callback(self._wake)
+        return not other.done()
+
+    def _wake(self, _: object) -> None:
+        self._changed.set()
 
     async def _make_room(self) -> None:
         if self._drops:

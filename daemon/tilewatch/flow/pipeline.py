@@ -31,7 +31,7 @@ U = TypeVar("U")
 class Stage(Protocol):
     """What a pipeline is made of: items in, items out, in order."""
 
-    def __call__(self, inbox: AsyncIterator[Any], /) -> AsyncGenerator[Any, None]:
+    def __call__(self, inbox: Channel[Any], /) -> AsyncGenerator[Any, None]:
         """Return the generator of this stage's items."""
 
 

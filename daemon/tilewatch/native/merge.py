@@ -6,25 +6,31 @@ both tiles saw the same pixels.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from tilewatch.native import COMPILED
 from tilewatch.native.reference import merge as reference
+from tilewatch.native.reference.merge import Seen
+from tilewatch.native.room import Room
 from tilewatch.records import BoxCount, Detections
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tilewatch.native.reference.merge import Seen
     from tilewatch.records import F32, I16, I32, Tiles
+
+    F64 = NDArray[np.float64]
 
 if COMPILED:
     from tilewatch.native import _merge
 
-LINKS_A_BOX = 4
-"""Room for links on the first try; a crowd with more gets a second one."""
+Method: TypeAlias = Literal["seam", "nms", "ios"]
+
+PARTS_A_BOX, LINKS_A_BOX = 3, 2
+"""Room on the first try; a crowd with more gets a second one."""
 
 
 class Merged(NamedTuple):
@@ -42,7 +48,9 @@ def merge_tiles(  # noqa: PLR0913 the arrays of a detection, and how to merge th
     tiles: Tiles,
     *,
     iou_threshold: float,
+    method: Method = "seam",
     agnostic: bool = False,
+    room: Room | None = None,
 ) -> Merged:
     """Merge the boxes of one frame.
 
@@ -53,106 +61,217 @@ def merge_tiles(  # noqa: PLR0913 the arrays of a detection, and how to merge th
         tile: (N,) int16 index into `tiles`.
         tiles: the rectangles the boxes were seen in.
         iou_threshold: boxes of one tile and class that overlap by more are one object.
+        method: 'seam' as above; 'nms' is non-maximum suppression over the whole frame as if there were no tiles, and
+            'ios' the same with the overlap measured by the smaller box instead of the union.
         agnostic: classes make no difference.
+        room: scratch arrays of earlier calls.
 
     The result depends on neither the order of the boxes nor that of the tiles. Boxes without an area, with NaN or
     infinite values, or of an unknown tile are dropped and counted as suppressed.
     """
-    found = len(score)
-    usable = np.flatnonzero(_usable(xyxy, score, tile, len(tiles)))
-    seen = reference.canonical(xyxy[usable], score[usable], label[usable], tile[usable], tiles)
-    if not len(seen.score):
-        return Merged(_detections(seen), BoxCount(found=found, suppressed=found))
-    single = seen.take(_suppress(seen, iou_threshold, agnostic=agnostic))
-    merged, joined = _join(single, tiles, agnostic=agnostic)
-    kept = len(merged.score)
+    found, joined, room = len(score), 0, room or Room()
+    seen = _canonical(_given(room, xyxy, score, label, tile), tiles, room)
+    single, kind = _suppress(seen, np.zeros_like(seen.label) if agnostic else seen.label, iou_threshold, method, room)
+    if method == "seam" and len(kind):
+        single, joined = _join(single, kind, tiles, room)
+    kept = len(single.score)
     return Merged(
-        _detections(merged),
-        BoxCount(found=found, kept=kept, merged=joined, suppressed=found - kept - joined),
+        _detections(single), BoxCount(found=found, kept=kept, merged=joined, suppressed=found - kept - joined)
     )
-
-
-def _usable(xyxy: F32, score: F32, tile: I16, tiles: int) -> NDArray[np.bool_]:
-    finite = np.isfinite(xyxy).all(axis=1) & np.isfinite(score)
-    sized = (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
-    usable: NDArray[np.bool_] = finite & sized & (tile >= 0) & (tile < tiles)
-    return usable
 
 
 def _detections(seen: Seen) -> Detections:
+    """Return arrays that stay what they are when the next frame comes."""
     return Detections(
         xyxy=seen.boxes.astype(np.float32),
         score=seen.score.astype(np.float32),
-        label=seen.label,
-        tile=seen.tile,
+        label=seen.label.copy(),
+        tile=seen.tile.copy(),
     )
 
 
-def _suppress(seen: Seen, threshold: float, *, agnostic: bool) -> NDArray[np.bool_]:
-    """Return (N,) bool: the boxes that no surer one of their tile stands for."""
+def _seen(room: Room, name: Literal["seen", "single"], count: int) -> Seen:
+    """Return boxes of any content. Two sets are enough for all steps: each reads the one and writes the other."""
+    return Seen(
+        room(f"{name} boxes", count, np.float64, (4,)),
+        room(f"{name} score", count, np.float64),
+        room(f"{name} label", count, np.int32),
+        room(f"{name} tile", count, np.int16),
+    )
+
+
+def _given(room: Room, *columns: NDArray[Any]) -> Seen:
+    """Return boxes as they came, in the types of the merge."""
+    given = _seen(room, "single", len(columns[0]))
+    for array, column in zip(given, columns, strict=True):
+        array[...] = column  # type: ignore[index]  # the fields of a named tuple are objects to mypy
+    return given
+
+
+def _take(room: Room, name: Literal["seen", "single"], seen: Seen, keep: NDArray[Any]) -> Seen:
+    """Return the boxes of these indices."""
+    taken = _seen(room, name, len(keep))
+    np.take(seen.boxes, keep, axis=0, out=taken.boxes, mode="clip")  # 'raise' would go by way of a copy
+    np.take(seen.score, keep, out=taken.score, mode="clip")
+    np.take(seen.label, keep, out=taken.label, mode="clip")
+    np.take(seen.tile, keep, out=taken.tile, mode="clip")
+    return taken
+
+
+def _grid(room: Room, points: int) -> I32:
+    """Return what a grid of that many points takes."""
+    return room("grid", 9 * points + 64, np.int32)
+
+
+def _canonical(seen: Seen, tiles: Tiles, room: Room) -> Seen:
+    """Return the usable boxes in canonical order."""
     if not COMPILED:
-        return reference.suppress(seen, threshold, agnostic=agnostic)
-    keep = np.ones(len(seen.score), np.uint8)
-    by_left, widest = _sweep(seen.boxes)
-    _merge.suppress(seen.boxes, seen.label, seen.tile, by_left, widest, threshold, agnostic, keep)
-    return keep.astype(np.bool_)
-
-
-def _join(seen: Seen, tiles: Tiles, *, agnostic: bool) -> tuple[Seen, int]:
-    """Return one box an object, in canonical order, and how many boxes were joined into another one."""
-    cut = reference.cut_sides(seen, tiles)
-    if not COMPILED:
-        return reference.join(seen, tiles, cut, agnostic=agnostic)
-    rects = tiles.rects.astype(np.float64)
-    cuts = cut.sum(axis=1, dtype=np.uint8)
-    parent = np.arange(len(seen.score), dtype=np.int32)
-    groups = reference.tile_bits(seen.tile, len(tiles))
-    _merge.group(_links(seen, cuts, rects, agnostic=agnostic), groups, parent)
-    return _rebuild(seen, tiles, cut, cuts, parent, groups, rects)
-
-
-def _links(seen: Seen, cuts: NDArray[np.uint8], rects: NDArray[np.float64], *, agnostic: bool) -> NDArray[np.int32]:
-    """Return (M, 2) pairs of linked boxes, best first."""
-    by_left, widest = _sweep(seen.boxes)
-    room, found = 0, LINKS_A_BOX * len(seen.score)
-    pairs, weight = np.empty((0, 2), np.int32), np.empty(0)
-    while found > room:
-        room = found
-        pairs, weight = np.empty((room, 2), np.int32), np.empty(room)
-        found = _merge.link(
-            *(seen.boxes, seen.label, seen.tile, cuts, by_left, widest, rects),
-            *(reference.STRIP, reference.SAME, reference.OTHER, reference.DISCOUNT, agnostic, pairs, weight),
-        )
-    pairs, weight = pairs[:found], weight[:found]
-    return np.ascontiguousarray(pairs[np.lexsort((pairs[:, 1], pairs[:, 0], -weight))])
-
-
-def _rebuild(  # noqa: PLR0913, PLR0917 the tables that the steps share
-    seen: Seen,
-    tiles: Tiles,
-    cut: NDArray[np.uint8],
-    cuts: NDArray[np.uint8],
-    parent: NDArray[np.int32],
-    groups: NDArray[np.uint64],
-    rects: NDArray[np.float64],
-) -> tuple[Seen, int]:
-    """Return the groups' boxes without the fragments that another group explains."""
+        return reference.canonical(seen, tiles)
     n = len(seen.score)
-    best, highest, fused = np.full(n, -1, np.int32), np.zeros(n), np.zeros((n, 4))
-    trust = reference.trust(seen, tiles, cuts)
-    _merge.fuse(
-        seen.boxes, seen.score, trust, cut, cuts, parent, np.zeros((n, 4)), np.zeros((n, 4)), best, highest, fused
+    order = room("order", n, np.int32)
+    usable = _merge.order(*seen, _facts(tiles).rank, room("keyed", 2 * n, np.uint64), order)
+    return _take(room, "seen", seen, order[:usable])
+
+
+def _suppress(seen: Seen, kind: I32, threshold: float, method: Method, room: Room) -> tuple[Seen, I32]:
+    """Return the boxes that no surer one stands for, and their kinds."""
+    tile = seen.tile.astype(np.int32) if method == "seam" else np.zeros_like(kind)
+    if not COMPILED:
+        keep = np.flatnonzero(reference.suppress(seen.boxes, kind, tile, threshold, smaller=method == "ios"))
+        return seen.take(keep), kind.take(keep)
+    n = len(kind)
+    kept = room("kept", n, np.int32)
+    left = _merge.suppress(
+        seen.boxes, kind, tile, threshold, method == "ios", _grid(room, n), room("keep", n, np.uint8), kept
     )
-    heads = np.flatnonzero(parent == np.arange(n))
-    merged = reference.result(seen, best[heads], highest[heads], fused[heads], cuts)
-    fragment = reference.fragments(merged, np.bincount(parent, minlength=n)[heads], cuts[best[heads]])
-    keep = np.ones(len(heads), np.uint8)
-    seen_by = np.ascontiguousarray(groups[heads])
-    _merge.explain(merged.boxes, merged.label, fragment, seen_by, rects, reference.CONTAINED, reference.SHOWN, keep)
-    return merged.take(keep.astype(np.bool_)).sorted(tiles), n - len(heads)
+    single = _take(room, "single", seen, kept[:left])
+    return single, single.label if kind is seen.label else kind[:left]
 
 
-def _sweep(boxes: NDArray[np.float64]) -> tuple[NDArray[np.int32], float]:
-    """Return the order of the boxes' left sides, and the largest width."""
-    by_left = np.argsort(boxes[:, 0], kind="stable").astype(np.int32)
-    return by_left, float((boxes[:, 2] - boxes[:, 0]).max(initial=0.0))
+def _join(seen: Seen, kind: I32, tiles: Tiles, room: Room) -> tuple[Seen, int]:
+    """Return one box an object, in canonical order, and how many boxes were joined into another one."""
+    if not COMPILED:
+        return reference.join(seen, kind, tiles)
+    n, rects = len(kind), _facts(tiles).rects
+    sides, parts = _share(seen, tiles, room)
+    pairs, weight = _links(seen, kind, sides.cuts, parts, room)
+    parent, groups = room("parent", n, np.int32), room("groups", n, np.uint64, ((len(tiles) + 63) // 64,))
+    keyed, ranked = room("keyed", 2 * len(weight), np.uint64), room("order", len(weight), np.int32)
+    _merge.group(seen.tile, pairs, weight, keyed, ranked, groups, parent)
+    merged, lone = _fuse(seen, tiles, sides, parent, room)
+    count = len(merged.score)
+    kind = merged.label if kind is seen.label else kind[:count]
+    keep, kept = room("keep", count, np.uint8), room("kept", count, np.int32)
+    left = _merge.explain(
+        *(
+            merged.boxes,
+            kind,
+            *lone,
+            groups,
+            rects,
+            reference.CONTAINED,
+            reference.SHOWN,
+            _grid(room, count),
+            keep,
+            kept,
+        )
+    )
+    return _canonical(_take(room, "single", merged, kept[:left]), tiles, room), n - count
+
+
+class _Facts(NamedTuple):
+    """What the merge has to know of T tiles."""
+
+    rank: I32
+    """(T,) place in an order that the tiles' content decides."""
+    rects: F64
+    """(T, 4) frame pixels."""
+    margin: F64
+    """(T,) pixels from a side within which a box is cut."""
+    inner: NDArray[np.uint8]
+    """(T, 4) 1: the grid made this side."""
+    trust: F64
+    """(T,) what their boxes weigh."""
+
+
+@lru_cache(maxsize=4)
+def _facts(tiles: Tiles) -> _Facts:
+    """Return what is known of tiles; from frame to frame they are the same object."""
+    return _Facts(
+        rank=reference.tile_rank(tiles),
+        rects=tiles.rects.astype(np.float64),
+        margin=reference.cut_margin(tiles),
+        inner=tiles.inner.astype(np.uint8),
+        trust=reference.tile_trust(tiles),
+    )
+
+
+class _Sides(NamedTuple):
+    """What the tiles' sides do to N boxes."""
+
+    cut: NDArray[np.uint8]
+    """(N, 4) 1: this side is cut."""
+    cuts: NDArray[np.uint8]
+    """(N,) how many are."""
+    inside: NDArray[np.uint8]
+    """(N,) 1: no other tile sees any of it."""
+
+
+class _Lone(NamedTuple):
+    """What rule 6 asks of G groups."""
+
+    fragment: I32
+    """(G,) tile of a group that is a single cut box, else -1."""
+    head: I32
+    """(G,) first member."""
+    shut: NDArray[np.uint8]
+    """(G,) 1: a single box of which no other tile sees any part."""
+
+
+def _share(seen: Seen, tiles: Tiles, room: Room) -> tuple[_Sides, tuple[F64, I32]]:
+    """Return the cut sides, (P, 4) the parts of boxes in the area two tiles share, and (P, 2) box and other tile."""
+    n, most, found = len(seen.score), 0, PARTS_A_BOX * len(seen.score)
+    sides = _Sides(room("cut", n, np.uint8, (4,)), room("cuts", n, np.uint8), room("inside", n, np.uint8))
+    neighbours = room("neighbours", (len(tiles) + 1) ** 2, np.int32)
+    facts = _facts(tiles)
+    part, whose = room("part", 0, np.float64, (4,)), room("whose", 0, np.int32, (2,))
+    while found > most:
+        most = found
+        part, whose = room("part", most, np.float64, (4,)), room("whose", most, np.int32, (2,))
+        found = _merge.share(
+            *(seen.boxes, seen.tile, facts.rects, facts.margin, facts.inner, reference.STRIP, neighbours),
+            *sides,
+            part,
+            whose,
+        )
+    return sides, (part[:found], whose[:found])
+
+
+def _links(seen: Seen, kind: I32, cuts: NDArray[np.uint8], parts: tuple[F64, I32], room: Room) -> tuple[I32, F64]:
+    """Return (M, 2) pairs of linked boxes and (M,) how alike they are."""
+    part, whose = parts
+    grid, most, found = _grid(room, len(part)), 0, LINKS_A_BOX * len(kind)
+    pairs, weight = room("pairs", 0, np.int32, (2,)), room("weight", 0, np.float64)
+    while found > most:
+        most = found
+        pairs, weight = room("pairs", most, np.int32, (2,)), room("weight", most, np.float64)
+        found = _merge.link(
+            kind,
+            seen.tile,
+            *(cuts, part, whose, reference.SAME, reference.OTHER, reference.DISCOUNT, grid, pairs, weight),
+        )
+    return pairs[:found], weight[:found]
+
+
+def _fuse(seen: Seen, tiles: Tiles, sides: _Sides, parent: I32, room: Room) -> tuple[Seen, _Lone]:
+    """Return the G groups' boxes, and what rule 6 asks of them."""
+    n = len(parent)
+    merged = _seen(room, "seen", n)
+    lone = _Lone(room("fragment", n, np.int32), room("head", n, np.int32), room("shut", n, np.uint8))
+    members, sums = room("members", 4 * n, np.int32), room("sums", n // 2, np.float64, (2, 4))
+    trust = _facts(tiles).trust
+    groups = _merge.fuse(
+        *(*seen, trust, reference.TRUST_CUT, *sides, parent, members, sums),
+        *(merged.boxes, merged.score, merged.label, merged.tile, *lone),
+    )
+    return merged.first(groups), _Lone(lone.fragment[:groups], lone.head[:groups], lone.shut[:groups])

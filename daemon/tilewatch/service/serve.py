@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import sys
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ import uvloop
 from tilewatch import __version__
 from tilewatch.detector import open_detector
 from tilewatch.errors import ConfigError
-from tilewatch.flow.backports import BaseExceptionGroup, TaskGroup, timeout
+from tilewatch.flow.backports import BaseExceptionGroup, TaskGroup
 from tilewatch.flow.lane import Lane
 from tilewatch.flow.shutdown import Shutdown
 from tilewatch.flow.supervisor import verdict
@@ -26,6 +27,7 @@ from tilewatch.jobs.watch import Watcher
 from tilewatch.service import places
 from tilewatch.service.desk import Desk
 from tilewatch.service.outlook import Outlook
+from tilewatch.service.reload import SettingsFile, extent
 from tilewatch.service.watchdog import Watchdog
 from tilewatch.service.worker import Worker
 from tilewatch.telemetry import log, metrics
@@ -52,20 +54,24 @@ OPEN_SECONDS = 1800.0
 logger = log.logger("service")
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, env_file: Path | None = None) -> int:
     """Serve until a stop is asked for and return the exit code: 0 when all was kept in time, else 75.
+
+    Args:
+        settings: as read from the environment and `env_file`.
+        env_file: read again whenever it changes, or at SIGHUP.
 
     Raises:
         ProcessError: the settings, a folder or the engine do not do.
     """
     log.configure(settings.log, sys.stdout)
     _check_folders(settings)
-    return uvloop.run(_serve(settings))
+    return uvloop.run(_serve(settings, env_file))
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, env_file: Path | None) -> int:
     async with AsyncExitStack() as stack:
-        service = await Service.open(settings, stack)
+        service = await Service.open(settings, env_file, stack)
         try:
             await service.run()
         except BaseExceptionGroup as group:
@@ -76,7 +82,12 @@ async def _serve(settings: Settings) -> int:
 class Service:
     """The parts that live as long as the process; made by `open`."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, lanes: dict[str, Lane]) -> None:
+    def __init__(self, settings: Settings, env_file: Path | None, ledger: Ledger, lanes: dict[str, Lane]) -> None:
+        self._file = SettingsFile(env_file, lanes["files"].call)
+        self._reread = asyncio.Event()
+        self._pause = asyncio.Event()
+        self._detector: Detector | None = None
+        self._last_good = settings
         self.shutdown = Shutdown(settings.service.drain_seconds)
         self._settings = settings
         self._lanes = lanes
@@ -87,7 +98,7 @@ class Service:
         self._watchdog = Watchdog(self._health)
 
     @classmethod
-    async def open(cls, settings: Settings, stack: AsyncExitStack) -> Service:
+    async def open(cls, settings: Settings, env_file: Path | None, stack: AsyncExitStack) -> Service:
         """Open the ledger and the lanes; `stack` closes them."""
         lanes = {name: await stack.enter_async_context(Lane(name)) for name in ("ledger", "files", "watchdog")}
         output = settings.path.output_dir
@@ -98,42 +109,97 @@ class Service:
         stack.push_async_callback(lanes["ledger"].clean_up, ledger.close)
         unfinished = await lanes["ledger"].call(partial(ledger.list, states=("waiting", "ready", "running")))
         await lanes["files"].call(places.forget_all_but, unfinished, output)
-        return cls(settings, ledger, lanes)
+        return cls(settings, env_file, ledger, lanes)
 
     async def run(self) -> None:
         """Serve until a stop was asked for and everything in work is kept."""
         logger.info("service_started", version=__version__, watching=str(self._settings.watch.watch_dir))
-        async with (
-            self.shutdown.guard(),
-            self._attended(),
-            self._opened() as detector,
-        ):
-            await self._work(detector)
+        await self._file.remember()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reread.set)
+        async with self.shutdown.guard(), self._attended():
+            while not self.shutdown.requested:
+                self._pause.clear()
+                async with self._opened() as detector:
+                    await self._work(detector)
         logger.info("service_stopped", drained=not self.shutdown.expired)
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[Detector]:
-        """Open the detector; a driver that hangs while it opens is noticed too."""
+        """Open the detector; a driver that hangs while it opens is noticed too.
+
+        Where changed settings turn out not to do, the last good ones are in force again.
+        """
         async with AsyncExitStack() as stack:
             with self._health.working("engine", "open", allowed=OPEN_SECONDS):
-                detector = await stack.enter_async_context(open_detector(self._settings, self._metrics))
+                try:
+                    detector = await stack.enter_async_context(open_detector(self._settings, self._metrics))
+                except ConfigError as error:
+                    if self._settings is self._last_good:
+                        raise
+                    self._refuse(error)
+                    self._settings = self._last_good
+                    detector = await stack.enter_async_context(open_detector(self._settings, self._metrics))
+            self._last_good = self._settings
+            self._detector = detector
             yield detector
 
     async def _work(self, detector: Detector) -> None:
-        """Watch and work until the stop."""
+        """Watch and work until the stop, or until the engine has to be opened anew."""
         self._outlook.engine = detector.engine.info
-        watching = {"device": detector.executor.busy_since}
-        with self._health.watch("engine", watching):
+        with self._health.watch("engine", {"device": detector.executor.busy_since}):
             self._health.warmed_up()
             logger.info("service_ready")
             async with TaskGroup() as group:
                 watcher = group.create_task(self._watcher().run(self._desk.offer), name="watcher")
                 for worker in self._workers(detector):
                     group.create_task(worker.run(), name="worker")
-                await self.shutdown.stop.wait()
-                self._health.drain()
+                await self._pause.wait()
                 self._desk.ring()
                 watcher.cancel()
+
+    async def _end(self) -> None:
+        """Pass a stop on to everything that works."""
+        await self.shutdown.stop.wait()
+        self._health.drain()
+        self._pause.set()
+
+    async def _mind_settings(self) -> None:
+        """Read the settings again whenever they change, and do what the change asks for."""
+        while True:
+            await self._file.changed(self._reread)
+            try:
+                await self._take_over(await self._lanes["files"].call(self._file.read))
+            except ConfigError as error:
+                self._refuse(error)
+
+    async def _take_over(self, new: Settings) -> None:
+        """Put changed settings in force.
+
+        Raises:
+            ConfigError: they do not do; the old ones stay.
+        """
+        wanted = extent(self._settings, new)
+        if wanted == "live" and self._detector:
+            self._detector.apply(new)
+            log.configure(new.log, sys.stdout)
+            for running in list(self._outlook.running.values()):
+                if running.video:
+                    await running.video.apply_settings()
+        self._settings = new
+        self._outlook.refused = ()
+        self._metrics.settings_refused.set(0)
+        logger.info("settings_read", change=wanted)
+        if wanted == "live":
+            self._last_good = new
+        if wanted == "reopen":
+            self._pause.set()
+            self._desk.ring()
+
+    def _refuse(self, error: ConfigError) -> None:
+        """Say that a change is refused, wherever an operator may look."""
+        logger.error("settings_refused", error=str(error))
+        self._outlook.refused = (str(error),)
+        self._metrics.settings_refused.set(1)
 
     def _watcher(self) -> Watcher:
         settings = self._settings
@@ -142,7 +208,7 @@ class Service:
 
     def _workers(self, detector: Detector) -> list[Worker]:
         """Return a worker for each stream that may be in work at once."""
-        session = Session(self.shutdown, ProgressReport(), slots=FileSlots(), health=self._health)
+        session = Session(self._pause, ProgressReport(), slots=FileSlots(), health=self._health)
         name = f"{socket.gethostname()}-{os.getpid()}"
         return [
             Worker(f"{name}-{number}", self._desk, detector, session, self._lanes["files"], self._outlook.running)
@@ -155,18 +221,17 @@ class Service:
         server = self._server()
         try:
             async with TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._tick(), name="tick"),
-                    group.create_task(self._mind_disk(), name="disk"),
-                    group.create_task(self._lanes["watchdog"].call(self._watchdog.watch), name="watchdog"),
-                ]
+                group.create_task(self._lanes["watchdog"].call(self._watchdog.watch), name="watchdog")
+                group.create_task(self._end(), name="end")
+                minders = [self._tick(), self._mind_disk(), self._mind_settings()]
+                tasks = [group.create_task(minder, name="minder") for minder in minders]
                 if server:
                     group.create_task(server.run(), name="server")
                 yield
                 self._watchdog.stop()
                 if server:
                     server.stop()
-                for task in tasks[:2]:
+                for task in tasks:
                     task.cancel()
         finally:
             self._watchdog.stop()
@@ -205,10 +270,7 @@ class Service:
             if writable:
                 self._desk.reopen("output")
             await self._desk.count()
-            with suppress(TimeoutError):
-                async with timeout(DISK_SECONDS):
-                    await self.shutdown.stop.wait()
-                    return
+            await asyncio.sleep(DISK_SECONDS)
 
 
 def _room(output: Path) -> tuple[int, bool]:

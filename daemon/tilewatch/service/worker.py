@@ -19,7 +19,6 @@ from tilewatch.telemetry.rate import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from tilewatch.detector import Detector
     from tilewatch.flow.lane import Lane
@@ -54,6 +53,8 @@ class Running:
     job: Job
     frames: int = 0
     total: int | None = None
+    video: VideoJob | None = None
+    """None before it is open."""
     rate: Rate = field(default_factory=Rate)
     label: str = ""
     """In the metrics; empty before the video is open."""
@@ -107,7 +108,7 @@ class Worker:
         Raises:
             ProcessError: the engine failed.
         """
-        while not self._session.shutdown.requested:
+        while not self._session.stop.is_set():
             job = await self._claim()
             if job is None:
                 await self._desk.rest()
@@ -151,12 +152,10 @@ class Worker:
         result = await self._lane.call(ResultFolder.for_directory, folder, name, source=path)
         try:
             session = replace(self._session, progress=running)
-            return await self._kept(job, running, self._video(job, path, result, session))
+            running.video = VideoJob(self._detector, session, path, result, places.work_of(job, self._output))
+            return await self._kept(job, running, running.video)
         finally:
             await self._lane.clean_up(result.discard)
-
-    def _video(self, job: Job, path: Path, result: ResultFolder, session: Session) -> VideoJob:
-        return VideoJob(self._detector, session, path, result, places.work_of(job, self._output))
 
     async def _kept(self, job: Job, running: Running, video: VideoJob) -> Outcome:
         """Run a video while the ledger is told how far it is."""
@@ -202,7 +201,7 @@ class Worker:
             await self._give_back(job, "disk", error)
         elif not await self._lane.call(places.is_writable, self._output):
             await self._give_back(job, "output", error)
-        elif self._session.shutdown.requested and not self._running[job.id].frames:
+        elif self._session.stop.is_set() and not self._running[job.id].frames:
             await self._desk.release(job, self._owner)  # stopped before its first frame
         else:
             logger.error("job_failed", job=job.id, path=job.path, reason=error.reason, error=str(error))

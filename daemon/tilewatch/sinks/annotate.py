@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tilewatch.native import draw
-from tilewatch.native.draw import Text
 from tilewatch.sinks.glyphs import GlyphAtlas
-from tilewatch.sinks.palette import text_colour, to_yuv, track_colour
+from tilewatch.sinks.overlay import draw_tiles
+from tilewatch.sinks.palette import frame_colours, text_colour, track_colour
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from tilewatch.native.draw import Planes
-    from tilewatch.records import F32, U8, Frame, Tracks
+    from tilewatch.records import F32, Frame, Tracks
     from tilewatch.settings import DrawSettings
     from tilewatch.sinks.base import SinkContext
-    from tilewatch.sinks.glyphs import Run
     from tilewatch.sinks.palette import Colour
 
 LINES_A_FRAME = 48
@@ -53,6 +50,8 @@ class Annotator:
             tracks: what to draw, surest last so that it lies on top.
             planes: writable copies of the frame's y, u and v.
         """
+        if self._settings.debug:
+            draw_tiles(tracks, planes, self._atlas(_shorter_side(tracks.frame)))
         if self._settings.trail_seconds and self._context.tracking:
             self._draw_trails(tracks, planes)
         if not len(tracks):
@@ -63,9 +62,15 @@ class Annotator:
         if self._settings.boxes:
             side = _shorter_side(tracks.frame)
             thickness = max(1 + (side >= LINES_A_BOX), round(side / LINES_A_BOX))
-            draw.outline(planes, tracks.xyxy[order], _yuv(colours, tracks.frame), thickness=thickness)
+            draw.outline(planes, tracks.xyxy[order], frame_colours(colours, tracks.frame), thickness=thickness)
         if self._settings.labels:
             self._draw_labels(tracks, order.tolist(), colours, planes)
+
+    def apply(self, settings: DrawSettings) -> None:
+        """Draw in another way from now on; trails begin anew where their length has changed."""
+        if settings.trail_seconds != self._settings.trail_seconds:
+            self._trails = Trails(settings.trail_seconds)
+        self._settings = settings
 
     def remember(self, tracks: Tracks) -> None:
         """Take a frame that was drawn before, so that the trails of later ones begin where they did then."""
@@ -79,9 +84,9 @@ class Annotator:
         lines = [[atlas.run(word) for word in self._words(tracks, i)] for i in order]
         widths = np.array([sum(run.width for run in line) for line in lines]) + 2 * pad
         plates = _plates(tracks.xyxy[order], widths, atlas.height, tracks.frame)
-        inks = _yuv([text_colour(colour) for colour in colours], tracks.frame)
-        text = _text(atlas, lines, plates[:, :2] + [pad, 0], inks)
-        draw.label(planes, plates, _yuv(colours, tracks.frame), text, alpha=PLATE_ALPHA)
+        inks = frame_colours([text_colour(colour) for colour in colours], tracks.frame)
+        text = atlas.table(lines, plates[:, :2] + [pad, 0], inks)
+        draw.label(planes, plates, frame_colours(colours, tracks.frame), text, alpha=PLATE_ALPHA)
 
     def _words(self, tracks: Tracks, i: int) -> list[str]:
         """Return a label in pieces that recur, so that each is laid out once."""
@@ -97,7 +102,7 @@ class Annotator:
     def _draw_trails(self, tracks: Tracks, planes: Planes) -> None:
         segments, keys = self._trails.extend(tracks)
         radius = max(0.75, _shorter_side(tracks.frame) / LINES_A_BOX / 2)
-        draw.stroke(planes, segments, _yuv([track_colour(key) for key in keys], tracks.frame), radius=radius)
+        draw.stroke(planes, segments, frame_colours([track_colour(key) for key in keys], tracks.frame), radius=radius)
 
 
 class Trails:
@@ -136,20 +141,6 @@ class Trails:
         return np.concatenate(found) if found else np.zeros((0, 4), np.float32), keys
 
 
-def _text(atlas: GlyphAtlas, lines: list[list[Run]], corners: NDArray[np.int64], inks: U8) -> Text:
-    """Return lines of runs as one table of glyphs; `corners` (N, 2) is where each line begins."""
-    runs = [run for line in lines for run in line]
-    lengths = np.array([len(run.glyphs) for run in runs])
-    line_of = np.repeat(np.arange(len(lines)), [len(line) for line in lines])
-    widths = np.array([run.width for run in runs])
-    before = np.cumsum(widths) - widths
-    starts = before - before[np.searchsorted(line_of, line_of)] + corners[line_of, 0]
-    lefts = np.concatenate([run.lefts for run in runs]) + np.repeat(starts, lengths)
-    places = np.stack([lefts, np.repeat(corners[line_of, 1], lengths)], axis=1).astype(np.int32)
-    first = np.concatenate([[0], np.cumsum(np.bincount(line_of, lengths, len(lines)))]).astype(np.int32)
-    return Text(atlas.masks, atlas.boxes, first, np.concatenate([run.glyphs for run in runs]), places, inks)
-
-
 def _plates(xyxy: F32, widths: np.ndarray, height: int, frame: Frame) -> np.ndarray:
     """Return (N, 4) the rectangles behind the labels: above the box, else inside it, always within the frame."""
     boxes = np.rint(np.clip(xyxy, -1e6, 1e6)).astype(np.int64)
@@ -161,9 +152,3 @@ def _plates(xyxy: F32, widths: np.ndarray, height: int, frame: Frame) -> np.ndar
 
 def _shorter_side(frame: Frame) -> int:
     return min(frame.width, frame.height)
-
-
-def _yuv(colours: list[Colour], frame: Frame) -> U8:
-    """Return (N, 3) uint8 colours as the frame's own bytes."""
-    values = [to_yuv(colour, frame.matrix, full_range=frame.full_range) for colour in colours]
-    return np.array(values, np.uint8).reshape(-1, 3)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tilewatch.native.draw import ink_boxes
+from tilewatch.native.draw import Text, ink_boxes
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tilewatch.records import I32, U8
 
 FIRST = "".join(map(chr, range(32, 127)))
@@ -50,6 +52,19 @@ class GlyphAtlas:
         """(G, 4) int32 x0 y0 x1 y1 of the ink in each mask."""
         self._add(FIRST)
         self.run = lru_cache(maxsize=RUNS_KEPT)(self._run)
+
+    def table(self, lines: list[list[Run]], corners: NDArray[np.int64], inks: U8) -> Text:
+        """Return lines of runs as one table of glyphs; `corners` (N, 2) is where each line begins."""
+        runs = [run for line in lines for run in line]
+        lengths = np.array([len(run.glyphs) for run in runs])
+        line_of = np.repeat(np.arange(len(lines)), [len(line) for line in lines])
+        widths = np.array([run.width for run in runs])
+        before = np.cumsum(widths) - widths
+        starts = before - before[np.searchsorted(line_of, line_of)] + corners[line_of, 0]
+        lefts = np.concatenate([run.lefts for run in runs]) + np.repeat(starts, lengths)
+        places = np.stack([lefts, np.repeat(corners[line_of, 1], lengths)], axis=1).astype(np.int32)
+        first = np.concatenate([[0], np.cumsum(np.bincount(line_of, lengths, len(lines)))]).astype(np.int32)
+        return Text(self.masks, self.boxes, first, np.concatenate([run.glyphs for run in runs]), places, inks)
 
     def _metrics(self) -> tuple[int, int]:
         if isinstance(self._font, ImageFont.FreeTypeFont):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tilewatch.errors import SinkError
-from tilewatch.records import BoxCount, Tracks
+from tilewatch.records import OUTSIDE_ROI, STILL, BoxCount, Looks, Tracks
 from tilewatch.sinks.disk import writing
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from tilewatch.records import Frame
 
-HEADER = struct.Struct("<6q")
-"""Frame index, objects, and the frame's box account: found, kept, merged, suppressed."""
+HEADER = struct.Struct("<9q")
+"""Frame index, objects, the frame's boxes (found, kept, merged, suppressed) and tiles (inferred, reused, unwatched)."""
 OBJECT = np.dtype(
     [("track_id", "<i8"), ("xyxy", "<f4", (4,)), ("score", "<f4"), ("label", "<i4"), ("age", "<i4")], align=False
 )
@@ -82,6 +82,7 @@ class Entry:
     index: int
     objects: np.ndarray[tuple[int], np.dtype[np.void]]
     count: BoxCount
+    looks: Looks
 
     def tracks(self, frame: Frame) -> Tracks:
         """Return the result as it was, with the frame it belongs to."""
@@ -94,6 +95,7 @@ class Entry:
             track_id=columns["track_id"],
             age=columns["age"],
             count=self.count,
+            looks=self.looks,
         )
 
 
@@ -105,10 +107,19 @@ def entries(path: Path, length: int) -> Iterator[Entry]:
     """
     with writing(path), path.open("rb", buffering=BUFFER_BYTES) as file:
         while file.tell() < length:
-            index, objects, found, kept, merged, suppressed = HEADER.unpack(_exactly(file, HEADER.size))
+            index, objects, *counts = HEADER.unpack(_exactly(file, HEADER.size))
             rows = np.frombuffer(_exactly(file, objects * OBJECT.itemsize), OBJECT)
-            count = BoxCount(found=found, kept=kept, merged=merged, suppressed=suppressed)
-            yield Entry(index=index, objects=rows, count=count)
+            yield Entry(index=index, objects=rows, count=_boxes(*counts[:4]), looks=_looks(*counts[4:]))
+
+
+def _boxes(found: int, kept: int, merged: int, suppressed: int) -> BoxCount:
+    return BoxCount(found=found, kept=kept, merged=merged, suppressed=suppressed)
+
+
+def _looks(inferred: int, reused: int, unwatched: int) -> Looks:
+    """Return what was done about so many tiles; where they lay matters to the picture alone, which is there already."""
+    reasons = ("always",) * inferred + (STILL,) * reused + (OUTSIDE_ROI,) * unwatched
+    return Looks(rects=np.zeros((len(reasons), 4), np.int32), reasons=reasons)
 
 
 def _opened(path: Path, length: int) -> BinaryIO:
@@ -124,11 +135,12 @@ def _opened(path: Path, length: int) -> BinaryIO:
 
 
 def _packed(tracks: Tracks) -> bytes:
-    count = tracks.count
+    count, looks = tracks.count, tracks.looks.outcomes()
     rows = np.empty(len(tracks), OBJECT)
     for name in OBJECT.names or ():
         rows[name] = getattr(tracks, name)
-    header = HEADER.pack(tracks.frame.index, len(tracks), count.found, count.kept, count.merged, count.suppressed)
+    boxes = count.found, count.kept, count.merged, count.suppressed
+    header = HEADER.pack(tracks.frame.index, len(tracks), *boxes, *looks.values())
     return header + rows.tobytes()
 
 

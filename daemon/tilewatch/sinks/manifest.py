@@ -96,6 +96,8 @@ class Accounts:
     frames_skipped: Mapping[str, int] = field(default_factory=dict)
     """Frames not written, by reason."""
     boxes: BoxCount = field(default_factory=BoxCount)
+    tiles: Mapping[str, int] = field(default_factory=dict)
+    """Tiles by what was done: inferred, reused (their last detections stood), outside_roi."""
 
     def check(self) -> None:
         """Refuse accounts that do not balance: something was lost or counted twice.
@@ -119,6 +121,7 @@ class Accounts:
         return {
             "frames": {"in": self.frames_in, "written": self.frames_written, "skipped": skipped},
             "boxes": {"found": box.found, "kept": box.kept, "merged": box.merged, "suppressed": box.suppressed},
+            "tiles": dict(self.tiles),
         }
 
 

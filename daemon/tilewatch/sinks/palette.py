@@ -11,7 +11,9 @@ import numpy as np
 from tilewatch.records import LUMA_WEIGHTS
 
 if TYPE_CHECKING:
-    from tilewatch.records import Matrix
+    from collections.abc import Sequence
+
+    from tilewatch.records import U8, Frame, Matrix
 
 Colour: TypeAlias = "tuple[int, int, int]"
 """Red, green, blue, 0 to 255."""
@@ -59,3 +61,9 @@ def to_yuv(colour: Colour, matrix: Matrix, *, full_range: bool) -> Colour:
     values = np.clip(np.rint([floor + reach * luma, 128 + spread * cb, 128 + spread * cr]), 0, 255).astype(int)
     y, u, v = values.tolist()
     return y, u, v
+
+
+def frame_colours(colours: Sequence[Colour], frame: Frame) -> U8:
+    """Return (N, 3) uint8 colours as the frame's own bytes."""
+    values = [to_yuv(colour, frame.matrix, full_range=frame.full_range) for colour in colours]
+    return np.array(values, np.uint8).reshape(-1, 3)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tilewatch.records import U8, Frame, Tracks
-    from tilewatch.settings import VideoSettings
+    from tilewatch.settings import DrawSettings, VideoSettings
     from tilewatch.sinks.base import SinkContext
 
     Planes: TypeAlias = tuple[U8, U8, U8]
@@ -29,6 +29,9 @@ class Painter(Protocol):
 
     def remember(self, tracks: Tracks) -> None:
         """Take a frame that was drawn before."""
+
+    def apply(self, settings: DrawSettings) -> None:
+        """Draw in another way from now on."""
 
 
 class SegmentedVideoSink:
@@ -79,6 +82,10 @@ class SegmentedVideoSink:
     def remember(self, tracks: Tracks) -> None:
         """Take a frame that one of those segments shows."""
         self._annotator.remember(tracks)
+
+    def redraw(self, settings: DrawSettings) -> None:
+        """Draw in another way from the next frame on."""
+        self._annotator.apply(settings)
 
     def write(self, tracks: Tracks) -> None:
         """Paint and encode one frame.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,8 @@ class Tally:
         """Distinct tracks by label; empty when tracking is off."""
         self.totals: dict[int, int] = {}
         """Boxes reported by label."""
+        self.tiles: Counter[str] = Counter()
+        """Tiles by what was done: inferred, reused, outside_roi."""
         self.peak: dict[int, int] = {}
         """Most objects of a label in one frame."""
         self.peak_objects = 0
@@ -41,6 +44,7 @@ class Tally:
         self.frames += 1
         self.objects += len(tracks)
         self.boxes += tracks.count
+        self.tiles.update(tracks.looks.outcomes())
         self.peak_objects = max(self.peak_objects, len(tracks))
         for label, count in _counts(tracks.label).items():
             self.totals[label] = self.totals.get(label, 0) + count

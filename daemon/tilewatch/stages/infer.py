@@ -1,4 +1,4 @@
-"""Hand tile batches to the device's executor and yield the raw heads, in order."""
+"""Hand tile batches to the device's executor and yield the raw heads, in order, each as soon as it is there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator
+
+    from typing_extensions import Self
 
     from tilewatch.records import RawHeads, TileBatch
 
@@ -23,20 +25,34 @@ class Device(Protocol):
         """Queue the tiles of a frame; the future answers with their heads."""
 
 
-async def infer(inbox: AsyncIterator[TileBatch], device: Device) -> AsyncGenerator[RawHeads, None]:
-    """Keep the device busy across frames; answers come in the order of the frames."""
-    under_way: deque[tuple[int, asyncio.Future[RawHeads]]] = deque()
-    tiles = 0
+class Inbox(Protocol):
+    """The channel's part in this stage."""
+
+    async def ready_before(self, other: asyncio.Future[RawHeads], /) -> bool:
+        """Wait for an item, the end, or a future; return whether the item or the end came first."""
+
+    def __aiter__(self) -> Self:
+        """Return itself."""
+
+    async def __anext__(self) -> TileBatch:
+        """Return the next batch."""
+
+
+async def infer(inbox: Inbox, device: Device) -> AsyncGenerator[RawHeads, None]:
+    """Keep the device busy across frames; an answer never waits for frames behind it."""
+    under_way: deque[asyncio.Future[RawHeads]] = deque()
+    sizes: deque[int] = deque()
     try:
         async for batch in inbox:
-            under_way.append((len(batch.tiles), device.submit(batch)))
-            tiles += len(batch.tiles)
-            while tiles - under_way[0][0] >= device.appetite:  # enough behind the oldest to keep the device busy
-                count, answer = under_way.popleft()
-                yield await answer
-                tiles -= count
+            under_way.append(device.submit(batch))
+            sizes.append(max(len(batch.tiles), 1))  # a frame without tiles takes room too
+            while under_way and (
+                sum(sizes) - sizes[0] >= device.appetite or not await inbox.ready_before(under_way[0])
+            ):
+                sizes.popleft()
+                yield await under_way.popleft()
         while under_way:
-            yield await under_way.popleft()[1]
+            yield await under_way.popleft()
     finally:
-        for _, answer in under_way:
+        for answer in under_way:
             answer.cancel()

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Protocol
 import cv2
 import numpy as np
 
-from tilewatch.records import TileBatch, Tiles
+from tilewatch.records import OUTSIDE_ROI, STILL, TileBatch, Tiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tilewatch.records import F32, U8, Frame
+    from tilewatch.motion.gate import Choice, MotionGate
+    from tilewatch.records import F32, U8, Frame, Tracks
     from tilewatch.settings import Polygon, TileSettings
 
-OUTSIDE_ROI = "outside_roi"
 INSIDE = 1
 
 
@@ -55,17 +55,42 @@ class TileStage:
 
     engine: Cutter
     settings: TileSettings
+    gate: MotionGate | None = None
     _plans: dict[tuple[int, int], TilePlan] = field(default_factory=dict)
 
-    def __call__(self, frame: Frame) -> TileBatch:
-        """Cut one frame. Runs on the tile lane."""
+    def __call__(self, frame: Frame, tracks: Tracks | None = None, *, afresh: bool = False) -> TileBatch:
+        """Cut one frame. Runs on the tile lane.
+
+        Args:
+            frame: the next frame.
+            tracks: for the gate: what is known of an earlier frame, None where that is nothing.
+            afresh: the gate forgets everything first.
+        """
         size = frame.width, frame.height
         if size not in self._plans:
             self._plans[size] = plan(*size, self.settings)
         chosen = self._plans[size]
+        if self.gate is not None:
+            if afresh:
+                self.gate.restart()
+            return self._gated(frame, chosen, self.gate.choose(frame, chosen.tiles, tracks))
         slot = self.engine.cut(frame, chosen.tiles)
         return TileBatch(
             frame=frame, tiles=chosen.tiles, skipped=chosen.skipped, skip_reasons=chosen.skip_reasons, slot=slot
+        )
+
+    def _gated(self, frame: Frame, chosen: TilePlan, choice: Choice) -> TileBatch:
+        """Cut the tiles that have a reason to be inferred."""
+        awake = np.array([reason != STILL for reason in choice.reasons], np.bool_)
+        tiles, still = chosen.tiles.take(awake), chosen.tiles.take(~awake)
+        return TileBatch(
+            frame=frame,
+            tiles=tiles,
+            skipped=still.joined(chosen.skipped),
+            skip_reasons=(STILL,) * len(still) + chosen.skip_reasons,
+            slot=self.engine.cut(frame, tiles),
+            cut_reasons=tuple(reason for reason in choice.reasons if reason != STILL),
+            moved=choice.moved,
         )
 
 
@@ -100,7 +125,7 @@ def _all_tiles(width: int, height: int, settings: TileSettings) -> Tiles:
     if settings.full_frame == "only":
         return whole
     covered = len(grid) == 1  # the single tile is the whole frame already
-    return _join(grid, whole) if settings.full_frame == "on" and not covered else grid
+    return grid.joined(whole) if settings.full_frame == "on" and not covered else grid
 
 
 def _grid(width: int, height: int, settings: TileSettings) -> Tiles:
@@ -126,16 +151,6 @@ def _tiles(rects: np.ndarray, inner: np.ndarray, scale: float, size: int, *, ful
         fitted=np.clip(np.rint(extent * scale), 1, size).astype(np.int32),
         scale=np.full(len(rects), scale, np.float32),
         full_frame=np.full(len(rects), full_frame, np.bool_),
-    )
-
-
-def _join(first: Tiles, second: Tiles) -> Tiles:
-    return Tiles(
-        rects=np.concatenate([first.rects, second.rects]),
-        inner=np.concatenate([first.inner, second.inner]),
-        fitted=np.concatenate([first.fitted, second.fitted]),
-        scale=np.concatenate([first.scale, second.scale]),
-        full_frame=np.concatenate([first.full_frame, second.full_frame]),
     )
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 import cv2
 import numpy as np
 
+from tilewatch.motion.memory import TileMemory
 from tilewatch.native.bytetrack import ByteTrack
 from tilewatch.native.merge import merge_tiles
+from tilewatch.native.room import Room
 from tilewatch.records import Tracks
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from tilewatch.native.heads import Candidates
     from tilewatch.native.merge import Merged
     from tilewatch.records import F32, Bool, Detections, Frame, RawHeads, Tiles
-    from tilewatch.settings import DetectSettings, Polygon, Settings
+    from tilewatch.settings import DetectSettings, MergeSettings, Polygon, Settings
 
 
 class Decoder(Protocol):
@@ -35,6 +37,9 @@ class Tracker:
         self._decode = decode
         self._settings = settings
         self._detect: DetectSettings = settings.detect
+        self._how: MergeSettings = settings.merge
+        self._room = Room()
+        self._memory = TileMemory() if settings.tile.gate == "motion" else None
         self._area = WatchedArea(settings.tile.roi, settings.tile.ignore)
         self._bytetrack = _bytetrack(settings) if settings.tracking.enable_tracking else None
 
@@ -42,10 +47,19 @@ class Tracker:
         """Return what is reported of one frame. Runs on the track lane."""
         merged = self._merge(heads)
         if self._bytetrack is None:
-            return self._boxes_only(heads.frame, merged)
+            return self._boxes_only(heads, merged)
         seen = merged.detections
         found = self._bytetrack.update(seen.xyxy, seen.score, seen.label, heads.frame.seconds)
-        return Tracks(frame=heads.frame, **found._asdict(), count=merged.boxes)
+        return Tracks(frame=heads.frame, **found._asdict(), count=merged.boxes, looks=heads.batch.looks)
+
+    def apply(self, decode: Decoder, settings: Settings) -> None:
+        """Take over other thresholds and classes from the next frame on; every object keeps its identity."""
+        self._decode, self._settings = decode, settings
+        self._detect, self._how = settings.detect, settings.merge
+        if self._bytetrack:
+            state = self._bytetrack.state()
+            self._bytetrack = _bytetrack(settings)
+            self._bytetrack.restore(state)
 
     def state(self) -> bytes:
         """Return all that the next frames depend on, except the settings: for `restore`, or the next one's `follow`."""
@@ -75,31 +89,44 @@ class Tracker:
 
     def _merge(self, heads: RawHeads) -> Merged:
         tiles, candidates = heads.batch.tiles, self._decode(heads.outputs)
-        xyxy = to_frame(candidates.xyxy, candidates.tile, tiles)
-        inside = self._area.holds(xyxy, heads.frame)
+        candidates = candidates._replace(xyxy=to_frame(candidates.xyxy, candidates.tile, tiles))
+        outdated = 0
+        if self._memory is not None:
+            candidates, tiles, outdated = self._memory.complete(candidates, heads.batch)
+        inside = self._area.holds(candidates.xyxy, heads.frame)
         merged = merge_tiles(
-            *(xyxy[inside], candidates.score[inside], candidates.label[inside], candidates.tile[inside], tiles),
+            *(
+                candidates.xyxy[inside],
+                candidates.score[inside],
+                candidates.label[inside],
+                candidates.tile[inside],
+                tiles,
+            ),
             iou_threshold=self._detect.iou_threshold,
+            method=self._how.method,
+            agnostic=self._how.class_agnostic,
+            room=self._room,
         )
-        masked = len(inside) - int(inside.sum())
+        dropped = len(inside) - int(inside.sum()) + outdated
         counts = merged.boxes
         return merged._replace(
-            boxes=replace(counts, found=counts.found + masked, suppressed=counts.suppressed + masked)
+            boxes=replace(counts, found=counts.found + dropped, suppressed=counts.suppressed + dropped)
         )
 
-    def _boxes_only(self, frame: Frame, merged: Merged) -> Tracks:
+    def _boxes_only(self, heads: RawHeads, merged: Merged) -> Tracks:
         """Return the merged boxes that are sure enough, without identities."""
         sure: Detections = merged.detections
         keep = sure.score >= self._detect.confidence_threshold
         count = int(keep.sum())
         return Tracks(
-            frame=frame,
+            frame=heads.frame,
             xyxy=sure.xyxy[keep],
             score=sure.score[keep],
             label=sure.label[keep],
             track_id=np.zeros(count, np.int64),
             age=np.zeros(count, np.int32),
             count=merged.boxes,
+            looks=heads.batch.looks,
         )
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 STAGES = ("decode", "tile", "infer", "track", "encode")
 JOB_STATES = ("waiting", "ready", "running", "done", "failed", "cancelled")
-TILE_OUTCOMES = ("inferred", "reused", "skipped")
+TILE_OUTCOMES = ("inferred", "reused", "outside_roi")
 FRAME_BUDGET_SECONDS = 1 / 30
 BUCKETS = tuple(FRAME_BUDGET_SECONDS * factor for factor in (0.01, 0.03, 0.1, 0.3, 0.5, 1, 2, 4, 8, 16, 32, 64))
 """Multiples of the time one frame has at 30 frames a second."""
@@ -96,7 +96,6 @@ class Metrics:
 
     def batch_done(self, tiles: int, seconds: float) -> None:
         """Count one engine call that came back."""
-        self.tiles.labels(outcome="inferred").inc(tiles)
         self.batch_items.observe(tiles)
         self.batch_duration.observe(seconds)
 

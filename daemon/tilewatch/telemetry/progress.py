@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from rich.progress import Task, TaskID
@@ -120,12 +120,13 @@ class ProgressReport:
             self._out.write(json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
             self._out.flush()
 
-    def stages(self, rows: Sequence[StageRow], wall_seconds: float) -> None:
-        """Print the stage table.
+    def stages(self, rows: Sequence[StageRow], wall_seconds: float, tiles: Mapping[str, int]) -> None:
+        """Print the stage table, and below it what was done about the tiles.
 
         CPU is that of the stage's own thread; `wait in` is for input, `wait out` for room behind the stage.
         """
-        table = Table("stage", title=f"where the time went ({wall_seconds:.2f} s)")
+        said = ", ".join(f"{count} {outcome}" for outcome, count in tiles.items())
+        table = Table("stage", title=f"where the time went ({wall_seconds:.2f} s)", caption=f"tiles: {said}")
         for heading in ("items", "busy s", "ms/item", "of wall", "CPU s", "wait in s", "wait out s"):
             table.add_column(heading, justify="right")
         for row in rows:

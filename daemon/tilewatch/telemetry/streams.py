@@ -101,11 +101,13 @@ class StreamMetrics:
         """Count the time a stage waited for room behind it."""
         self._metrics.channel_wait.labels(stage=stage).inc(seconds)
 
-    def written(self, latency_seconds: float, boxes: Mapping[str, int]) -> None:
-        """Count a frame's result: its age since it was decoded, and its boxes by outcome."""
+    def written(self, latency_seconds: float, boxes: Mapping[str, int], tiles: Mapping[str, int]) -> None:
+        """Count a frame's result: its age since it was decoded, its boxes and its tiles by outcome."""
         self._metrics.latency.labels(stream=self.label).observe(latency_seconds)
         for outcome, count in boxes.items():
             self._metrics.boxes.labels(stream=self.label, outcome=outcome).inc(count)
+        for outcome, count in tiles.items():
+            self._metrics.tiles.labels(outcome=outcome).inc(count)
 
     def restarted(self, reason: str) -> None:
         """Count a restart; `reason` is that of the error's class."""

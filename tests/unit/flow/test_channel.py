@@ -133,3 +133,26 @@ def test_capacity_below_one_is_refused() -> None:
     """A channel that holds nothing would hang everything."""
     with pytest.raises(ValueError, match="holds nothing"):
         Channel[int]("a", 0)
+
+
+@pytest.mark.parametrize("first", ["item", "end", "other", "both"])
+def test_waiting_for_an_item_or_something_else_takes_nothing(
+    run: Callable[[Coroutine[Any, Any, Any]], Any], first: str
+) -> None:
+    """What came first is told, a future that is done before anything; the items stay, and no wait is counted."""
+
+    async def scenario() -> tuple[bool, int, float]:
+        loop = asyncio.get_running_loop()
+        inbox, other = Channel[int]("test", 2), loop.create_future()
+        waiting = asyncio.ensure_future(inbox.ready_before(other))
+        await asyncio.sleep(0)
+        if first in {"item", "both"}:
+            await inbox.send(1)
+        if first == "end":
+            inbox.close()
+        if first in {"other", "both"}:
+            other.set_result(None)
+        return await waiting, len(inbox), inbox.statistics.receive_wait_seconds
+
+    ready = first in {"item", "end"}
+    assert run(scenario()) == (ready, int(first in {"item", "both"}), 0.0)

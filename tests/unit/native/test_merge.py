@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from tilewatch.native import merge
 from tilewatch.native.merge import Merged, merge_tiles
+from tilewatch.native.room import Room
 from tilewatch.settings import TileSettings
 from tilewatch.stages.tile import plan
 
@@ -102,6 +104,44 @@ def test_fragment_explained_by_another_box_is_dropped() -> None:
     assert len(alone.detections) == 1
 
 
+def test_classes_make_no_difference_to_any_rule_when_asked() -> None:
+    """Agnostic: a seam's parts of two classes join, and a fragment of another class is explained."""
+    parts = [(500, 100, 640, 200, 0.6, 0, 0), (560, 100, 700, 160, 0.6, 1, 1)]
+    assert len(run(parts).detections) == 2
+    assert boxes(run(parts, agnostic=True)) == [[500, 100, 700, 180]]
+    fragment = [(300, 100, 640, 300, 0.9, 0, 0), (560, 100, 600, 230, 0.4, 1, 1)]
+    assert len(run(fragment).detections) == 2
+    found = run(fragment, agnostic=True)
+    assert (boxes(found), found.boxes.suppressed) == ([[300, 100, 640, 300]], 1)
+
+
+def test_plain_suppression_knows_no_tiles_and_rebuilds_nothing() -> None:
+    """'nms' and 'ios': boxes stay as they are or go, whatever tile they are of; only the measure of overlap differs."""
+    rows = [(500, 100, 640, 200, 0.8, 0, 0), (520, 100, 640, 200, 0.7, 0, 1), (600, 150, 640, 200, 0.6, 0, 1)]
+    assert boxes(run(rows, method="nms")) == [[500, 100, 640, 200], [600, 150, 640, 200]]
+    found = run(rows, method="ios")
+    assert boxes(found) == [[500, 100, 640, 200]]
+    assert (found.boxes.kept, found.boxes.merged, found.boxes.suppressed) == (1, 0, 2)
+
+
+def test_plain_suppression_reaches_across_any_distance_of_sizes() -> None:
+    """'ios': a sure small box takes a large one with it that lies around it, however much larger."""
+    rows = [(600, 300, 604, 304, 0.9, 0, 1), (0, 0, 1200, 640, 0.5, 0, 0), (100, 100, 110, 110, 0.4, 0, 0)]
+    assert boxes(run(rows, method="ios")) == [[600, 300, 604, 304], [100, 100, 110, 110]]
+
+
+def test_result_outlives_the_next_call_in_the_same_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scratch arrays are used again, results are not."""
+    monkeypatch.setattr("tilewatch.native.room.LARGE", 0)
+    room = Room()
+    others = [(300, 300, 400, 500, 0.5, 1, 1)] * 3
+    run(others, room=room)
+    first = run([(100, 100, 200, 200, 0.9, 3, 0)], room=room)
+    run(others, room=room)
+    assert boxes(first) == [[100, 100, 200, 200]]
+    assert (first.detections.label.tolist(), first.detections.tile.tolist()) == ([3], [0])
+
+
 @pytest.mark.parametrize(
     "row",
     [
@@ -151,17 +191,48 @@ def scene(rows: list[Any], tiles: Tiles) -> Sequence[Sequence[float]]:
 SCENE_TILES = plan(1200, 1000, TileSettings(size=640, overlap=80, full_frame="on")).tiles
 
 
-@given(rows=st.lists(row, max_size=25), iou=st.sampled_from([0.3, 0.7, 1.0]), agnostic=st.booleans())
-def test_compiled_equals_twin_and_accounts_balance(rows: list[Any], iou: float, agnostic: bool) -> None:
+options = st.fixed_dictionaries(
+    {
+        "iou": st.sampled_from([0.3, 0.7, 1.0]),
+        "agnostic": st.booleans(),
+        "method": st.sampled_from(["seam", "seam", "nms", "ios"]),
+    }
+)
+
+
+@given(rows=st.lists(row, max_size=25), options=options)
+def test_compiled_equals_twin_and_accounts_balance(rows: list[Any], options: dict[str, Any]) -> None:
     """Same boxes to the last bit of float32, ties included; found = kept + merged + suppressed."""
+    check_against_twin(scene(rows, SCENE_TILES), **options)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("agnostic", [False, True])
+def test_compiled_equals_twin_in_a_crowd_of_all_sizes(seed: int, *, agnostic: bool) -> None:
+    """Nothing near is overlooked: boxes of 6 to 600 pixels, seen with noise by every tile, and their fragments."""
+    rng, rects, rows = np.random.default_rng(seed), SCENE_TILES.rects, list[list[float]]()
+    for _ in range(35):
+        extent = np.exp(rng.uniform(np.log(6), np.log(600), 2))
+        corner = rng.uniform(0, 1000, 2)
+        for tile, rect in enumerate(rects):
+            seen = np.concatenate([corner, corner + extent]) + rng.normal(0, 0.04, 4) * np.tile(extent, 2)
+            low, high = np.maximum(seen[:2], rect[:2]), np.minimum(seen[2:], rect[2:])
+            if (high > low).all() and rng.random() < 0.8:
+                rows.append([*low, *high, rng.uniform(0.1, 1), float(rng.integers(2)), float(tile)])
+    check_against_twin(rows, iou=0.5, agnostic=agnostic)
+    check_against_twin(rows, iou=0.1, agnostic=agnostic, method="nms")
+
+
+def check_against_twin(rows: Sequence[Sequence[float]], **options: Any) -> None:
+    """Compare both halves of the core, and the account of the boxes."""
     merge.COMPILED = True
-    given_rows = scene(rows, SCENE_TILES)
-    ours = run(given_rows, SCENE_TILES, iou, agnostic=agnostic)
+    ours = run(rows, SCENE_TILES, **options)
     merge.COMPILED = False
-    twin = run(given_rows, SCENE_TILES, iou, agnostic=agnostic)
+    twin = run(rows, SCENE_TILES, **options)
     for name in ("xyxy", "score", "label", "tile"):
         assert np.array_equal(getattr(ours.detections, name), getattr(twin.detections, name)), name
     count = ours.boxes
+    assert asdict(count) == asdict(twin.boxes)
     assert count.found == count.kept + count.merged + count.suppressed
     assert count.kept == len(ours.detections)
 

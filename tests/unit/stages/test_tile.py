@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tilewatch.motion.gate import Choice
 from tilewatch.settings import TileSettings
 from tilewatch.stages.tile import TileStage, plan, watched_area
 
@@ -119,3 +120,25 @@ def test_stage_keeps_one_plan_a_size_and_follows_a_resolution_change() -> None:
     assert seen == [8, 1, 8]
     assert batches[0].tiles is batches[2].tiles
     assert np.array_equal(batches[1].tiles.fitted, [[640, 480]])
+
+
+def test_gated_stage_cuts_the_tiles_that_are_awake_and_says_why() -> None:
+    """What sleeps is skipped as still, what nobody watches as outside; a fresh start tells the gate."""
+    cut: list[int] = []
+    engine = SimpleNamespace(cut=lambda _frame, tiles: cut.append(len(tiles)))
+    asked: list[Any] = []
+
+    def choose(_frame: Any, tiles: Any, tracks: Any) -> Choice:
+        asked.append((len(tiles), tracks))
+        return Choice(("still", "changed", "still", "track"), np.zeros((1, 1), np.bool_))
+
+    gate: Any = SimpleNamespace(choose=choose, restart=lambda: asked.append("restart"))
+    stage = TileStage(engine=engine, settings=settings(roi="0,0 1,0 1,0.4 0,0.4"), gate=gate)
+    frame: Any = SimpleNamespace(width=1080, height=1920)
+    batch = stage(frame, None, afresh=True)
+    assert asked == ["restart", (4, None)]
+    assert cut == [len(batch.tiles)] == [2]
+    assert batch.cut_reasons == ("changed", "track")
+    assert batch.skip_reasons == ("still", "still", *["outside_roi"] * 4)
+    assert batch.looks.outcomes() == {"inferred": 2, "reused": 2, "outside_roi": 4}
+    assert batch.looks.rects[:2].tolist() == batch.tiles.rects.tolist()

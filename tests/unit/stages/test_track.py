@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from tests.support.records import make_frame
 from tilewatch.native.heads import Candidates
-from tilewatch.records import RawHeads, TileBatch, Tracks
+from tilewatch.records import STILL, RawHeads, TileBatch, Tracks
 from tilewatch.settings import TileSettings, load
 from tilewatch.stages.tile import plan
 from tilewatch.stages.track import Tracker, to_frame
@@ -63,6 +64,14 @@ def test_boxes_are_placed_clipped_and_merged_in_the_frame() -> None:
     (found,) = tracked(rows)
     assert found.xyxy.round().tolist() == [[500, 100, 700, 200]]
     assert (found.count.found, found.count.kept, found.count.merged) == (2, 1, 1)
+
+
+def test_how_boxes_are_merged_is_a_setting() -> None:
+    """MERGE_METHOD and MERGE_CLASS_AGNOSTIC reach the merge."""
+    rows = [(500, 100, 655, 200, 0.8, 0, 0), (0, 100, 140, 160, 0.7, 1, 1)]
+    assert [len(tracked(rows)[0]), len(tracked(rows, MERGE_CLASS_AGNOSTIC=True)[0])] == [2, 1]
+    (plain,) = tracked(rows, MERGE_CLASS_AGNOSTIC=True, MERGE_METHOD="nms")
+    assert (plain.count.kept, plain.count.merged) == (2, 0)
 
 
 def test_scale_of_the_tile_is_undone() -> None:
@@ -183,3 +192,21 @@ def test_bad_numbers_and_empty_frames_are_no_tracks_and_no_errors() -> None:
     bad = [(np.nan, 0, 10, 10, 0.9, 0, 0), (5, 5, 5, 9, 0.9, 0, 0)]
     assert [len(tracks) for tracks in tracked(bad, frames=3)] == [0, 0, 0]
     assert [len(tracks) for tracks in tracked([], frames=3)] == [0, 0, 0]
+
+
+def test_boxes_of_a_still_tile_stand_and_are_accounted_for() -> None:
+    """TILE_GATE=motion: the second tile sleeps in every second frame; the ids go on, the accounts balance."""
+    asleep = np.array([True, False])
+    rows = [(100, 100, 150, 200, 0.9, 0, 0), (300, 100, 350, 200, 0.8, 0, 1)]
+    given = iter([candidates(*rows), candidates(rows[0])] * 3)
+    tracker = Tracker(lambda _: next(given), load(overrides={"TILE_GATE": "motion"}))
+    found = []
+    for index in range(6):
+        whole = heads(index).batch
+        skipped = TILES.tiles.take(~asleep)
+        partly = replace(whole, tiles=TILES.tiles.take(asleep), skipped=skipped, skip_reasons=(STILL,))
+        found.append(tracker(RawHeads(batch=partly if index % 2 else whole, outputs=())))
+    assert [tracks.track_id.tolist() for tracks in found] == [[1, 2]] * 6
+    assert [tracks.xyxy[1, 0].round() for tracks in found] == [860] * 6
+    assert [(t.count.found, t.count.kept) for t in found] == [(2, 2)] * 6
+    assert found[1].looks.outcomes() == {"inferred": 1, "reused": 1, "outside_roi": 0}

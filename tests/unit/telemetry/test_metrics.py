@@ -57,7 +57,7 @@ async def process(name: str, made: metrics.Metrics, label: str) -> None:
     stream = made.stream(label)
     await Pipeline(name, steps, stream).run()
     stream.skipped("tile")
-    stream.written(0.1, {"kept": 3, "merged": 1, "suppressed": 0})
+    stream.written(0.1, {"kept": 3, "merged": 1, "suppressed": 0}, {"inferred": 8})
 
 
 def test_a_thousand_videos_leave_no_more_series_than_four() -> None:
@@ -133,7 +133,7 @@ def exposed() -> str:
     stream.given("encode", 0.1)
     stream.restarted("stream_failed")
     stream.waited("decode", 1)
-    stream.written(0.1, {"kept": 1})
+    stream.written(0.1, {"kept": 1}, {"inferred": 8})
     made.batch_done(8, 0.01)
     made.disk_free.labels(volume="output_dir").set(1)
     made.build_info.labels(version="1").set(1)

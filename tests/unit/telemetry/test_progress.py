@@ -40,7 +40,9 @@ def shown(err: io.StringIO, outcome: Outcome) -> tuple[str, str]:
         bar.end()
         report.finish(outcome)
         report.stages(
-            [StageRow(stage="decode", items=10, busy=1.0, waited_for_input=0, waited_for_room=0.5, cpu=0.2)], 2.0
+            [StageRow(stage="decode", items=10, busy=1.0, waited_for_input=0, waited_for_room=0.5, cpu=0.2)],
+            2.0,
+            {"inferred": 30, "reused": 50, "outside_roi": 0},
         )
     return out.getvalue(), err.getvalue()
 

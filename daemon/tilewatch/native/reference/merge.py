@@ -1,6 +1,8 @@
 """The rules of the merge, in numpy.
 
-1. Inside a tile, a box that overlaps a surer one of its class by more than the threshold is the same object.
+1. Inside a tile, a box that overlaps a surer one of its class by more than the threshold is the same object. (The
+   methods 'nms' and 'ios' do this and nothing else, over the whole frame; 'ios' compares the overlap with the smaller
+   of the two areas instead of with their union.)
 2. A side of a box is *cut* when it lies within max(3 px, 1.2 % of the tile) of a tile side that the grid made.
 3. Boxes of different tiles are compared only inside the two tiles' common area, where both saw the same pixels: the
    IoU of the boxes clipped to it must be 0.45; boxes of different classes need 0.75 and a cut side, and are
@@ -8,23 +10,24 @@
 4. Links are taken one by one, best first; a group never holds two boxes of one tile, so neighbours are never merged.
 5. Each side of the result is the weighted mean of the members for which it is not cut (whole boxes weigh their score,
    cut ones 0.6 of it, those of the full-frame pass 0.35); if it is cut in all, the outermost. Class from the least
-   cut, surest member; its score too, unless it is cut itself: then the group's highest.
+   cut, surest member; its score too, unless it is cut itself: then the group's highest. A group of one stays as it
+   is.
 6. A left-over cut box that lies to 70 % inside a larger one of its class which has no box of that tile, and shows at
    least 30 % of what that tile could see of it, is a fragment of it and dropped.
+
+Where classes make no difference, all boxes count as of one class in every rule.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from numpy.typing import NDArray
 
-    from tilewatch.records import F32, I16, I32, Tiles
+    from tilewatch.records import I16, I32, Tiles
 
     F64 = NDArray[np.float64]
     Bits = NDArray[np.uint64]
@@ -49,47 +52,65 @@ class Seen(NamedTuple):
     tile: I16
 
     def take(self, keep: NDArray[Any]) -> Seen:
-        """Return the boxes selected by an index or boolean array."""
-        return Seen(
-            np.ascontiguousarray(self.boxes[keep]),
-            np.ascontiguousarray(self.score[keep]),
-            np.ascontiguousarray(self.label[keep]),
-            np.ascontiguousarray(self.tile[keep]),
-        )
+        """Return the boxes of these indices."""
+        return Seen(self.boxes.take(keep, axis=0), self.score.take(keep), self.label.take(keep), self.tile.take(keep))
+
+    def first(self, count: int) -> Seen:
+        """Return the first boxes, a view."""
+        return Seen(self.boxes[:count], self.score[:count], self.label[:count], self.tile[:count])
 
     def sorted(self, tiles: Tiles) -> Seen:
         """Return them surest first; ties are decided by content alone, never by the order they came in."""
-        rank = np.lexsort((*tiles.rects.T[::-1], tiles.full_frame)).argsort()
-        ties = (rank[self.tile], *self.boxes.T[::-1], self.label)
+        ties = (tile_rank(tiles)[self.tile], *self.boxes.T[::-1], self.label)
         return self.take(np.lexsort((*ties, -self.score)))
 
 
-def canonical(xyxy: F32, score: F32, label: I32, tile: I16, tiles: Tiles) -> Seen:
-    """Return boxes in canonical order."""
-    return Seen(
-        xyxy.astype(np.float64), score.astype(np.float64), label.astype(np.int32), tile.astype(np.int16)
-    ).sorted(tiles)
+def tile_rank(tiles: Tiles) -> I32:
+    """Return (T,) the tiles' places in an order that their content alone decides."""
+    return np.lexsort((*tiles.rects.T[::-1], tiles.full_frame)).argsort().astype(np.int32)
 
 
-def suppress(seen: Seen, threshold: float, *, agnostic: bool) -> NDArray[np.bool_]:
-    """Return (N,) bool: rule 1."""
-    keep = np.ones(len(seen.score), np.bool_)
+def canonical(seen: Seen, tiles: Tiles) -> Seen:
+    """Return the usable boxes in canonical order: finite, with an area, of a known tile."""
+    boxes = seen.boxes
+    usable = np.isfinite(boxes).all(axis=1) & np.isfinite(seen.score)
+    usable &= (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    usable &= (seen.tile >= 0) & (seen.tile < len(tiles))
+    return seen.take(np.flatnonzero(usable)).sorted(tiles)
+
+
+def suppress(boxes: F64, kind: I32, tile: I32, threshold: float, *, smaller: bool) -> NDArray[np.bool_]:
+    """Return (N,) bool: rule 1, where boxes of different kind or tile have nothing to do with each other.
+
+    Args:
+        boxes: (N, 4) in canonical order.
+        kind: (N,) class.
+        tile: (N,) tile.
+        threshold: largest share of the common area.
+        smaller: the share is that of the smaller box, else that of the union.
+    """
+    keep = np.ones(len(boxes), np.bool_)
     for i in range(len(keep)):
         if keep[i]:
-            rival = (seen.tile == seen.tile[i]) & (agnostic | (seen.label == seen.label[i]))
-            shared = _shared(seen.boxes[i], seen.boxes)
-            alike = shared > threshold * (_area(seen.boxes[i]) + _area(seen.boxes) - shared)
+            shared = _shared(boxes[i], boxes)
+            size, sizes = _area(boxes[i]), _area(boxes)
+            alike = shared > threshold * (np.minimum(size, sizes) if smaller else size + sizes - shared)
             alike[: i + 1] = False
-            keep &= ~(rival & alike)
+            keep &= ~((tile == tile[i]) & (kind == kind[i]) & alike)
     return keep
 
 
 def cut_sides(seen: Seen, tiles: Tiles) -> NDArray[np.uint8]:
     """Return (N, 4) uint8, 1 where a side is cut: rule 2."""
-    rects = tiles.rects[seen.tile].astype(np.float64)
-    size = np.minimum(rects[:, 2] - rects[:, 0], rects[:, 3] - rects[:, 1])
-    near = np.abs(seen.boxes - rects) <= np.maximum(CUT_PIXELS, CUT_SHARE * size)[:, None]
+    near = np.abs(seen.boxes - tiles.rects[seen.tile]) <= cut_margin(tiles)[seen.tile, None]
     return np.ascontiguousarray(near & tiles.inner[seen.tile], dtype=np.uint8)
+
+
+def cut_margin(tiles: Tiles) -> F64:
+    """Return (T,) pixels from a tile's side within which a box is cut."""
+    size = np.minimum(tiles.rects[:, 2] - tiles.rects[:, 0], tiles.rects[:, 3] - tiles.rects[:, 1])
+    margin: F64 = np.maximum(CUT_PIXELS, CUT_SHARE * size)
+    return margin
 
 
 def tile_bits(tile: I16, tiles: int) -> Bits:
@@ -99,39 +120,31 @@ def tile_bits(tile: I16, tiles: int) -> Bits:
     return bits
 
 
-def trust(seen: Seen, tiles: Tiles, cuts: NDArray[np.uint8]) -> F64:
-    """Return (N,) weights of rule 5."""
-    whole = np.where(cuts > 0, TRUST_CUT, 1.0) * np.where(tiles.full_frame[seen.tile], TRUST_FULL_FRAME, 1.0)
-    weights: F64 = seen.score * whole
-    return weights
+def tile_trust(tiles: Tiles) -> F64:
+    """Return (T,) what a tile's boxes weigh in rule 5."""
+    return np.where(tiles.full_frame, TRUST_FULL_FRAME, 1.0)
 
 
-def result(seen: Seen, best: NDArray[Any], highest: F64, fused: F64, cuts: NDArray[np.uint8]) -> Seen:
-    """Return the groups' boxes: class and tile of the best member, score by rule 5."""
-    score = np.where(cuts[best] > 0, highest, seen.score[best])
-    return Seen(np.ascontiguousarray(fused), score, seen.label[best], seen.tile[best])
-
-
-def fragments(merged: Seen, members: NDArray[Any], cuts: NDArray[np.uint8]) -> I32:
-    """Return (G,) the tile of a group that is a single cut box, else -1."""
-    return np.where((members == 1) & (cuts > 0), merged.tile, -1).astype(np.int32)
-
-
-def join(seen: Seen, tiles: Tiles, cut: NDArray[np.uint8], *, agnostic: bool) -> tuple[Seen, int]:
-    """Return one box an object, in canonical order, and how many boxes were joined into another one: rules 3 to 6."""
+def join(seen: Seen, kind: I32, tiles: Tiles) -> tuple[Seen, int]:
+    """Return one box an object, in canonical order, and how many boxes were joined into another one: rules 2 to 6."""
+    cut = cut_sides(seen, tiles)
     cuts = cut.sum(axis=1, dtype=np.uint8)
-    groups = _groups(seen, _links(seen, tiles, cuts, agnostic=agnostic))
-    weights = trust(seen, tiles, cuts)
-    fused = np.array([_fused(seen, cut, weights, members) for members in groups])
+    groups = _groups(seen, _links(seen, kind, tiles, cuts))
+    weights = seen.score * (tile_trust(tiles)[seen.tile] * np.where(cuts > 0, TRUST_CUT, 1.0))
     best = np.array([min(members, key=lambda i: (cuts[i], -seen.score[i], i)) for members in groups])
-    highest = np.array([seen.score[members].max() for members in groups])
-    merged = result(seen, best, highest, fused, cuts)
-    fragment = fragments(merged, np.array([len(members) for members in groups]), cuts[best])
-    keep = _explained(merged, fragment, [set(seen.tile[members].tolist()) for members in groups], tiles)
-    return merged.take(keep).sorted(tiles), len(seen.score) - len(groups)
+    merged = Seen(
+        boxes=np.array([_fused(seen, cut, weights, members) for members in groups]),
+        score=np.where(cuts[best] > 0, [seen.score[members].max() for members in groups], seen.score[best]),
+        label=seen.label[best],
+        tile=seen.tile[best],
+    )
+    fragment = np.where(np.array([len(members) == 1 for members in groups]) & (cuts[best] > 0), merged.tile, -1)
+    tiles_of = [set(seen.tile[members].tolist()) for members in groups]
+    keep = _explained(merged, kind[best], fragment.astype(np.int32), tiles_of, tiles)
+    return merged.take(np.flatnonzero(keep)).sorted(tiles), len(seen.score) - len(groups)
 
 
-def _links(seen: Seen, tiles: Tiles, cuts: NDArray[np.uint8], *, agnostic: bool) -> list[tuple[float, int, int]]:
+def _links(seen: Seen, kind: I32, tiles: Tiles, cuts: NDArray[np.uint8]) -> list[tuple[float, int, int]]:
     """Return (-likeness, i, j) of linked boxes, best first: rule 3."""
     found = []
     for i in range(len(seen.score)):
@@ -139,7 +152,7 @@ def _links(seen: Seen, tiles: Tiles, cuts: NDArray[np.uint8], *, agnostic: bool)
             if seen.tile[i] == seen.tile[j]:
                 continue
             value = _likeness(seen, tiles, i, j)
-            if not agnostic and seen.label[i] != seen.label[j]:
+            if kind[i] != kind[j]:
                 value = value * DISCOUNT if value >= OTHER and (cuts[i] or cuts[j]) else 0.0
             if value >= SAME:
                 found.append((-value, i, j))
@@ -172,6 +185,8 @@ def _groups(seen: Seen, links: list[tuple[float, int, int]]) -> list[list[int]]:
 
 def _fused(seen: Seen, cut: NDArray[np.uint8], weights: F64, members: list[int]) -> list[float]:
     """Return the sides of a group's box: rule 5."""
+    if len(members) == 1:
+        return list(seen.boxes[members[0]])
     sides = []
     for side in range(4):
         total = weight = 0.0
@@ -184,14 +199,14 @@ def _fused(seen: Seen, cut: NDArray[np.uint8], weights: F64, members: list[int])
     return sides
 
 
-def _explained(merged: Seen, fragment: I32, seen_by: list[set[int]], tiles: Tiles) -> NDArray[np.bool_]:
+def _explained(merged: Seen, kind: I32, fragment: I32, seen_by: list[set[int]], tiles: Tiles) -> NDArray[np.bool_]:
     """Return (G,) bool: False for the fragments of rule 6."""
     keep = np.ones(len(merged.score), np.bool_)
     for f in np.flatnonzero(fragment >= 0):
         rect = tiles.rects[fragment[f]].astype(np.float64)
         shared, size = _shared(merged.boxes[f], merged.boxes), _area(merged.boxes[f])
         visible = _shared(rect, merged.boxes)
-        holds = keep & (merged.label == merged.label[f]) & (shared >= CONTAINED * size) & (_area(merged.boxes) >= size)
+        holds = keep & (kind == kind[f]) & (shared >= CONTAINED * size) & (_area(merged.boxes) >= size)
         holds &= (visible > 0) & (shared >= SHOWN * visible)
         holds[f] = False
         keep[f] = not any(int(fragment[f]) not in seen_by[o] for o in np.flatnonzero(holds))
