@@ -29,7 +29,7 @@ class Backoff:
 
     def next(self) -> float:
         """Return the seconds to wait before the next try."""
-        most = min(self._cap, self._first * 2 ** min(self._tries, MOST_DOUBLINGS))
+        most = min(self._cap, self._first * (1 << min(self._tries, MOST_DOUBLINGS)))
         self._tries += 1
         return most * (1 + self._chance()) / 2
 

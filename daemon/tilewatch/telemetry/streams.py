@@ -63,6 +63,10 @@ class StreamMetrics:
         self.label = label
         self._metrics = metrics
 
+    def down(self) -> None:
+        """Show the stream as not running, before it ever did."""
+        self._metrics.stream_up.labels(stream=self.label).set(0)
+
     @contextmanager
     def running(self, channels: Sequence[Queue]) -> Iterator[None]:
         """Show the stream as up, and how full its channels are, for the length of the block."""
