@@ -59,7 +59,7 @@ def test_pictures_come_whole_in_order_and_are_dated(camera: FaultyCamera) -> Non
     info = source.open()
     frames = take(source, 12)
     source.close()
-    assert (info.width, info.height, info.average_rate, info.live) == (WIDTH, HEIGHT, RATE, True)
+    assert (info.width, info.height, float(info.average_rate), info.live) == (WIDTH, HEIGHT, RATE, True)
     numbers = [number_of(frame.y) for frame in frames]
     assert numbers == list(range(numbers[0], numbers[0] + 12))
     assert [frame.index for frame in frames] == list(range(12))

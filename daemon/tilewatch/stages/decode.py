@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from tilewatch.errors import FrameError, InputError
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from tilewatch.records import Frame
@@ -30,12 +29,19 @@ class Source(Protocol):
         """
 
 
+class Stop(Protocol):
+    """An event, or what looks like one."""
+
+    def is_set(self) -> bool:
+        """Tell whether to end."""
+
+
 async def decode(
     source: Source,
     call: Call,
     *,
     max_frames: int | None,
-    stop: asyncio.Event,
+    stop: Stop,
     on_damaged: Callable[[FrameError], None],
 ) -> AsyncGenerator[Frame, None]:
     """Yield the source's frames; every frame that was read is yielded, also when a stop comes meanwhile.
