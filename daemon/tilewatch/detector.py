@@ -92,6 +92,16 @@ class Detector:
             tracker.follow(camera.tracker, float(info.start_pts * info.time_base))
         return tracker
 
+    def camera_tracker(self, state: bytes | None, now: float) -> Tracker:
+        """Return the tracker of a camera, whose ids go on from the state of an earlier one; `now` in Unix seconds."""
+        tracker = Tracker(self.reader(), self.settings)
+        try:
+            if state:
+                tracker.follow(state, now)
+        except ValueError as error:  # the way of tracking was changed: there is nothing to go on from
+            logger.warning("tracks_begun_anew", error=str(error))
+        return tracker
+
     def video(self, info: StreamInfo, folder: ResultFolder) -> list[VideoSink]:
         """Return the sink of the annotated video, if it was asked for; blocking."""
         if "video" not in self.settings.output.formats:

@@ -37,6 +37,30 @@ class InputError(StreamError):
     exit_code = 65
 
 
+class UnreachableError(StreamError):
+    """A camera does not answer, or not with a stream."""
+
+    reason = "unreachable"
+
+
+class LoginRefusedError(StreamError):
+    """A camera does not accept user and password."""
+
+    reason = "login_refused"
+
+
+class StreamEndedError(StreamError):
+    """A camera's connection ended."""
+
+    reason = "ended"
+
+
+class StreamStalledError(StreamError):
+    """A camera is connected but sends no pictures."""
+
+    reason = "stalled"
+
+
 class SinkError(StreamError):
     """A result cannot be written: the encoder or the file system refused."""
 

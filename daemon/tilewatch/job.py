@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tilewatch.detector import Camera
 from tilewatch.flow.backports import BaseExceptionGroup
-from tilewatch.flow.echo import Echo
 from tilewatch.flow.lane import Lane
-from tilewatch.flow.pipeline import Pipeline, Step, each
+from tilewatch.flow.pipeline import Pipeline, Step
 from tilewatch.flow.supervisor import verdict
-from tilewatch.motion.gate import LAG_FRAMES
+from tilewatch.perception import Perception
 from tilewatch.report import VideoReport
 from tilewatch.sinks.video import VideoSink
 from tilewatch.stages.decode import decode
 from tilewatch.stages.encode import encode
-from tilewatch.stages.infer import infer
 from tilewatch.telemetry import log, metrics
 from tilewatch.telemetry.progress import Outcome
 from tilewatch.telemetry.streams import FileSlots
@@ -31,8 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tilewatch.detector import Detector
-    from tilewatch.flow.channel import Channel
-    from tilewatch.records import Frame, RawHeads, StreamInfo, TileBatch, Tracks
+    from tilewatch.records import Frame, RawHeads, StreamInfo, Tracks
     from tilewatch.sinks.base import Sink
     from tilewatch.sinks.result import ResultFolder
     from tilewatch.stages.track import Tracker
@@ -199,15 +196,13 @@ class VideoJob:
     def _steps(self, lanes: dict[str, Lane], parts: Parts, report: VideoReport, bar: Bar) -> list[Step]:
         """Return the five stages of DESIGN's way of a frame, each with its lane."""
         queue, skipped = self._detector.settings.queue, report.skipped
-        tile, track = self._tile_and_track(lanes, parts)
+        begins = parts.work.gating.begins if parts.work else None
+        perception = Perception(self._detector, lanes, _tracking(parts), begins=begins)
 
         def source(_: AsyncIterator[Any]) -> AsyncGenerator[Frame, None]:
             call, stop = lanes["decode"].call, self._session.stop
             limit = self._session.max_frames
             return decode(self._source, call, max_frames=limit, stop=stop, on_damaged=skipped("decode"))
-
-        def inference(inbox: Channel[TileBatch]) -> AsyncGenerator[RawHeads, None]:
-            return infer(inbox, self._detector.executor.client())
 
         async def written(inbox: AsyncIterator[Tracks]) -> AsyncGenerator[int, None]:
             async for index in encode(inbox, lanes["encode"].call, parts.sinks):
@@ -218,42 +213,9 @@ class VideoJob:
 
         return [
             Step(name="decode", stage=source, capacity=queue.decoded),
-            Step(name="tile", stage=each(tile, on_skip=skipped("tile")), capacity=queue.tiled),
-            Step(name="infer", stage=inference, capacity=queue.inferred),
-            Step(name="track", stage=each(track, on_skip=skipped("track")), capacity=queue.tracked),
+            *perception.steps(skipped),
             Step(name="encode", stage=written),
         ]
-
-    def _tile_and_track(
-        self, lanes: dict[str, Lane], parts: Parts
-    ) -> tuple[Callable[[Frame], Awaitable[TileBatch]], Callable[[RawHeads], Awaitable[Tracks]]]:
-        """Return the functions of the tile and the track stage; with a gate the tracks go back to the tiles."""
-        cutter, tracker = self._detector.cutter(), _tracking(parts)
-        echo: Echo[Tracks | None] = Echo(LAG_FRAMES)
-
-        async def tile(frame: Frame) -> TileBatch:
-            return await lanes["tile"].call(cutter, frame)
-
-        async def track(heads: RawHeads) -> Tracks:
-            return await lanes["track"].call(tracker, heads)
-
-        async def gated_tile(frame: Frame) -> TileBatch:
-            if afresh := bool(parts.work and parts.work.gating.begins(frame)):
-                echo.forget()
-            tracks = await echo.heard()
-            batch = await lanes["tile"].call(cutter, frame, tracks, afresh=afresh)
-            echo.sent()
-            return batch
-
-        async def echoing_track(heads: RawHeads) -> Tracks:
-            tracks = None
-            try:
-                tracks = await track(heads)
-            finally:  # a frame that is skipped has its answer too, else the gate would wait for it
-                echo.answer(tracks)
-            return tracks
-
-        return (gated_tile, echoing_track) if cutter.gate else (tile, track)
 
     async def _apply(self, lanes: dict[str, Lane], parts: Parts, report: VideoReport) -> None:
         settings = self._detector.settings

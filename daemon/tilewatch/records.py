@@ -61,6 +61,8 @@ class StreamInfo:
     """Frames the container promises; None where it does not say."""
     duration_seconds: float | None
     audio_codec: str | None
+    live: bool = False
+    """True: a camera. `path` is only its name, and times are Unix time: nothing can be read again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -8,6 +8,7 @@ environment and the command line; slices are handed down. docs/CONFIGURATION.md 
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -38,6 +39,11 @@ Polygon: TypeAlias = tuple[tuple[float, float], ...]
 
 TRIANGLE = 3
 POLYGON_RULE = "a polygon is three or more points 'x,y' of numbers >= 0; polygons are separated by ';'"
+CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+CAMERA_PART = re.compile(r"(?:(?P<name>[^=:/\s]*)\s*=\s*)?(?P<address>\S+)")
+CAMERA_RULE = "name=rtsp://user:password@host/path, the same without a name, 0 or /dev/video0; a comma in it is %2C"
+FILE_LABEL = "file-"
+"""What the metrics call a video by; a camera is called by its own name."""
 FOREIGN_PREFIXES = ("COMPOSE_", "DOCKER_", "NVIDIA_", "GRAFANA_", "PROMETHEUS_")
 """Names in a `.env` file that belong to the tools beside tilewatch and are left alone."""
 
@@ -66,7 +72,47 @@ def _check_polygons(shapes: tuple[Polygon, ...]) -> tuple[Polygon, ...]:
     return shapes
 
 
+class Camera(BaseModel):
+    """A live source. Its address holds credentials: what is shown of a camera is its name."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    address: SecretStr
+
+
+def _cameras(value: object) -> object:
+    """Return the cameras of 'name=rtsp://..., rtsp://..., 0'; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    parts = [CAMERA_PART.fullmatch(word.strip()) for word in value.split(",") if word.strip()]
+    return tuple(_camera(part, position) for position, part in enumerate(parts, start=1))
+
+
+def _camera(part: re.Match[str] | None, position: int) -> Camera:
+    """Return one camera; the complaint names its position, since its text may hold a password."""
+    name, address = (part["name"] or f"camera-{position}", part["address"]) if part else ("", "")
+    if re.fullmatch(r"\d{1,3}", address):
+        address = f"/dev/video{address}"
+    if not re.fullmatch(r"rtsps?://[^/\s]+.*|/dev/\S+", address, re.IGNORECASE):
+        raise ValueError(f"source {position} is none of {CAMERA_RULE}")
+    if not CAMERA_NAME.fullmatch(name) or name.startswith(FILE_LABEL):
+        raise ValueError(
+            f"the name of source {position} is no name: 1 to 64 of A-Z a-z 0-9 _ -, not beginning with {FILE_LABEL}"
+        )
+    return Camera(name=name, address=SecretStr(address))
+
+
+def _check_cameras(cameras: tuple[Camera, ...]) -> tuple[Camera, ...]:
+    """Refuse two cameras of one name: their results would go to one folder."""
+    names = [camera.name.casefold() for camera in cameras]
+    twins = [camera.name for camera in cameras if names.count(camera.name.casefold()) > 1]
+    if twins:
+        raise ValueError(f"several sources go by the name {twins[0]}: write another one in front, as yard=rtsp://...")
+    return cameras
+
+
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Cameras = Annotated[tuple[Camera, ...], NoDecode, BeforeValidator(_cameras), AfterValidator(_check_cameras)]
 Polygons = Annotated[tuple[Polygon, ...], NoDecode, BeforeValidator(_polygons), AfterValidator(_check_polygons)]
 
 
@@ -131,6 +177,36 @@ class WatchSettings(Section):
     )
     settle_seconds: float = Field(
         5.0, ge=0, le=3600, description="seconds without a change after which a file counts as finished"
+    )
+
+
+class SourceSettings(Section):
+    """Live cameras, processed by `serve` besides the watched folder, and before it."""
+
+    sources: Cameras = Field(
+        (),
+        repr=False,
+        description="cameras, comma separated: name=rtsp://user:password@host/path, without a name (camera-1), "
+        "or 0 or /dev/video0; never shown in logs, metrics or results",
+    )
+    segment_seconds: float = Field(
+        300.0, ge=1, le=86400, description="seconds of wall-clock time after which a camera's result is completed"
+    )
+
+
+class StreamSettings(Section):
+    """When a camera counts as lost, and how it is tried again."""
+
+    model_config = SettingsConfigDict(env_prefix="STREAM_")
+    timeout_seconds: float = Field(
+        10.0, ge=0.5, le=600, description="seconds without an answer or a picture after which a camera counts as lost"
+    )
+    backoff_seconds: float = Field(
+        1.0, ge=0.1, le=600, description="most seconds before the first try to connect again; doubles with every try"
+    )
+    backoff_cap_seconds: float = Field(30.0, ge=0.1, le=3600, description="seconds beyond which that wait never grows")
+    healthy_seconds: float = Field(
+        30.0, ge=0, le=3600, description="seconds a connection must have lasted for the wait to begin small again"
     )
 
 
@@ -409,6 +485,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     path: PathSettings
     watch: WatchSettings
+    source: SourceSettings
+    stream: StreamSettings
     model: ModelSettings
     batch: BatchSettings
     detect: DetectSettings
@@ -433,6 +511,14 @@ class Settings(BaseModel):
             message = (
                 f"TRACK_LOW={self.track.low} is above the score of boxes matched first ({self.track_high}): lower it"
             )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _lost_before_hung(self) -> Self:
+        lost, hung = self.stream.timeout_seconds, self.service.stall_seconds
+        if self.source.sources and lost * 2 > hung:
+            message = f"STREAM_TIMEOUT_SECONDS={lost:g} is more than half of STALL_SECONDS={hung:g}: lower it"
             raise ValueError(message)
         return self
 
@@ -522,7 +608,7 @@ def _explain(cls: type[Section], error: ValidationError) -> str:
     if not first["loc"]:
         return message
     field = str(first["loc"][0])
-    secret = "SecretStr" in str(cls.model_fields[field].annotation)
+    secret = "SecretStr" in str(cls.model_fields[field].annotation) or not cls.model_fields[field].repr
     return f"{cls.env_name(field)}={'***' if secret else first['input']}: {message}"
 
 

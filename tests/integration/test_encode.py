@@ -17,7 +17,7 @@ import pytest
 from tests.support.clips import Clip, make_clip, number_of
 from tests.support.records import make_frame, make_info, make_tracks
 from tilewatch.errors import DiskFullError, SinkError
-from tilewatch.settings import VideoSettings
+from tilewatch.settings import DrawSettings, VideoSettings
 from tilewatch.sinks.base import SinkContext
 from tilewatch.sinks.video import VideoSink
 from tilewatch.video import probe
@@ -371,6 +371,9 @@ def write_all(source: VideoSource, writer: VideoWriter) -> None:
 
 class CornerPainter:
     """Paints the lower right corner black."""
+
+    def apply(self, settings: DrawSettings) -> None:
+        """Paint as before."""
 
     def draw(self, tracks: Tracks, planes: tuple[U8, U8, U8]) -> None:
         """Paint."""

@@ -9,6 +9,7 @@ import pytest
 from tilewatch import settings_docs
 from tilewatch.errors import ConfigError
 from tilewatch.settings import env_names, load
+from tilewatch.sinks.manifest import settings_values
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -115,3 +116,50 @@ def test_refused_secret_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METRICS_TOKEN", "hush")
     with pytest.raises(ConfigError, match=r"^METRICS_TOKEN=\*\*\*: .*8 "):
         load()
+
+
+def test_cameras_are_named_or_numbered_and_devices_are_cameras_too() -> None:
+    """SOURCES: name=address, a bare address, a number for a local device."""
+    words = "gate=rtsp://user:p%2Cw=1@10.0.0.5/live?x=y, RTSPS://cam.example/2 ,0, roof_2=/dev/video3"
+    cameras = load(overrides={"SOURCES": words}).source.sources
+    assert [(camera.name, camera.address.get_secret_value()) for camera in cameras] == [
+        ("gate", "rtsp://user:p%2Cw=1@10.0.0.5/live?x=y"),
+        ("camera-2", "RTSPS://cam.example/2"),
+        ("camera-3", "/dev/video0"),
+        ("roof_2", "/dev/video3"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rtsp://a:secret@x/1, http://b:secret@x/2", "source 2 is none of name=rtsp://"),
+        ("rtsp://a:secret@x/1, rtsp:secret", "source 2 is none of"),
+        ("gate north=rtsp://a:secret@x/1", "source 1 is none of"),
+        ("gäte=rtsp://a:secret@x/1", "the name of source 1 is no name"),
+        ("file-1=rtsp://a:secret@x/1", "not beginning with file-"),
+        ("a=rtsp://a:secret@x/1,A=rtsp://b:secret@x/2", "several sources go by the name a"),
+        ("camera-2=rtsp://a:secret@x/1,rtsp://b:secret@x/2", "several sources go by the name camera-2"),
+    ],
+)
+def test_unusable_camera_is_refused_without_telling_its_address(
+    text: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The complaint names the position and the rule, never the text with the password."""
+    monkeypatch.setenv("SOURCES", text)
+    with pytest.raises(ConfigError, match=said) as caught:
+        load()
+    assert "secret" not in f"{caught.value!r} {caught.value}"
+
+
+def test_addresses_of_cameras_stay_hidden() -> None:
+    """Neither text nor JSON of the settings tells them."""
+    settings = load(overrides={"SOURCES": "gate=rtsp://user:pa55word@x/1"})
+    assert "pa55word" not in f"{settings!r} {settings.model_dump_json()} {settings_values(settings)}"
+
+
+def test_camera_counts_as_lost_well_before_the_process_counts_as_hung() -> None:
+    """A camera that stalls must not end the process."""
+    with pytest.raises(ConfigError, match="STREAM_TIMEOUT_SECONDS=10 is more than half of STALL_SECONDS=15"):
+        load(overrides={"SOURCES": "rtsp://x/1", "STALL_SECONDS": 15})
+    load(overrides={"STALL_SECONDS": 15})

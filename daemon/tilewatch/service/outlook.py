@@ -8,16 +8,27 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from tilewatch import __version__
-from tilewatch.telemetry.status import Disk, EngineStatus, Failure, RunningJob, StageBar, Status, health_facts
+from tilewatch.telemetry.status import (
+    Disk,
+    EngineStatus,
+    Failure,
+    RunningJob,
+    StageBar,
+    Status,
+    StreamStatus,
+    health_facts,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tilewatch.engines.base import EngineInfo
     from tilewatch.jobs.store import JobStore, State
+    from tilewatch.service.camera import CameraState
     from tilewatch.service.worker import Running
     from tilewatch.telemetry.health import Health
+    from tilewatch.telemetry.streams import Queue
 
 FAILURES = 10
 FAILED: tuple[State, ...] = ("failed",)
@@ -35,6 +46,8 @@ class Outlook:
     def __init__(self, health: Health, store: JobStore, output: Path) -> None:
         self.running: dict[int, Running] = {}
         """Jobs in work."""
+        self.cameras: dict[str, CameraState] = {}
+        """By name."""
         self.engine: EngineInfo | None = None
         """None while there is none."""
         self.refused: tuple[str, ...] = ()
@@ -53,6 +66,7 @@ class Outlook:
             engine=_engine(self.engine),
             jobs=self._counts(),
             running=tuple(_shown(running) for running in list(self.running.values())),
+            streams=tuple(_camera(state) for state in list(self.cameras.values())),
             failures=self._failures(),
             settings_refused=self.refused,
             disks=(self._disk(),),
@@ -89,8 +103,24 @@ def _shown(running: Running) -> RunningJob:
         frames=running.frames,
         total=running.total,
         frames_per_second=running.rate.per_second(),
-        bars=tuple(StageBar(stage=queue.name, items=len(queue), capacity=queue.capacity) for queue in running.channels),
+        bars=_bars(running.channels),
     )
+
+
+def _camera(state: CameraState) -> StreamStatus:
+    return StreamStatus(
+        name=state.name,
+        up=state.up,
+        frames=state.frames,
+        dropped=state.dropped,
+        restarts=state.restarts,
+        frames_per_second=state.rate.per_second(),
+        bars=_bars(state.channels),
+    )
+
+
+def _bars(channels: Sequence[Queue]) -> tuple[StageBar, ...]:
+    return tuple(StageBar(stage=queue.name, items=len(queue), capacity=queue.capacity) for queue in channels)
 
 
 def _moment(seconds: float) -> str:

@@ -25,6 +25,7 @@ from tilewatch.job import Session
 from tilewatch.jobs.ledger import Ledger, ledger_path
 from tilewatch.jobs.watch import Watcher
 from tilewatch.service import places
+from tilewatch.service.camera import CameraState, CameraStream
 from tilewatch.service.desk import Desk
 from tilewatch.service.outlook import Outlook
 from tilewatch.service.reload import SettingsFile, extent
@@ -87,6 +88,7 @@ class Service:
         self._reread = asyncio.Event()
         self._pause = asyncio.Event()
         self._detector: Detector | None = None
+        self._streams: list[CameraStream] = []
         self._last_good = settings
         self.shutdown = Shutdown(settings.service.drain_seconds)
         self._settings = settings
@@ -155,7 +157,11 @@ class Service:
                 watcher = group.create_task(self._watcher().run(self._desk.offer), name="watcher")
                 for worker in self._workers(detector):
                     group.create_task(worker.run(), name="worker")
+                self._streams = self._cameras(detector)
+                for stream in self._streams:
+                    group.create_task(stream.run(), name="camera")
                 await self._pause.wait()
+                self._streams = []
                 self._desk.ring()
                 watcher.cancel()
 
@@ -187,6 +193,8 @@ class Service:
             for running in list(self._outlook.running.values()):
                 if running.video:
                     await running.video.apply_settings()
+            for stream in self._streams:
+                await stream.apply_settings()
         self._settings = new
         self._outlook.refused = ()
         self._metrics.settings_refused.set(0)
@@ -215,6 +223,15 @@ class Service:
         return [
             Worker(f"{name}-{number}", self._desk, detector, session, self._lanes["files"], self._outlook.running)
             for number in range(self._settings.limit.streams)
+        ]
+
+    def _cameras(self, detector: Detector) -> list[CameraStream]:
+        """Return what sees each camera through; what is kept of one that is not asked for any more is forgotten."""
+        wanted, known = detector.settings.source.sources, self._outlook.cameras
+        self._outlook.cameras = {camera.name: known.get(camera.name) or CameraState(camera.name) for camera in wanted}
+        return [
+            CameraStream(camera, self._outlook.cameras[camera.name], detector, self._desk, self._health, self._pause)
+            for camera in wanted
         ]
 
     @asynccontextmanager

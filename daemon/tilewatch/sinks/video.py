@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tilewatch.records import U8, Tracks
-    from tilewatch.settings import VideoSettings
+    from tilewatch.settings import DrawSettings, VideoSettings
     from tilewatch.sinks.base import SinkContext
 
     Planes: TypeAlias = tuple[U8, U8, U8]
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 class Painter(Protocol):
     """Draws one frame's result."""
+
+    def apply(self, settings: DrawSettings) -> None:
+        """Draw in another way from now on."""
 
     def draw(self, tracks: Tracks, planes: Planes) -> None:
         """Draw on y (H, W), u and v (ceil(H/2), ceil(W/2)) uint8 in place."""
@@ -53,6 +56,10 @@ class VideoSink:
     def codec(self) -> str:
         """The encoder really in use, in FFmpeg's words."""
         return self._writer.codec
+
+    def redraw(self, settings: DrawSettings) -> None:
+        """Draw in another way from the next frame on."""
+        self._annotator.apply(settings)
 
     def write(self, tracks: Tracks) -> None:
         """Paint and encode one frame.

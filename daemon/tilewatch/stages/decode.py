@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from tilewatch.errors import FrameError, InputError
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncGenerator, Awaitable, Callable
-    from pathlib import Path
 
     from tilewatch.records import Frame
 
@@ -20,8 +18,8 @@ class Source(Protocol):
     """A video that is open."""
 
     @property
-    def path(self) -> Path:
-        """The file, to name it in errors."""
+    def name(self) -> str:
+        """What to call it in errors."""
 
     def read(self) -> Frame | None:
         """Return the next frame, None at the end; blocking.
@@ -31,12 +29,19 @@ class Source(Protocol):
         """
 
 
+class Stop(Protocol):
+    """An event, or what looks like one."""
+
+    def is_set(self) -> bool:
+        """Tell whether to end."""
+
+
 async def decode(
     source: Source,
     call: Call,
     *,
     max_frames: int | None,
-    stop: asyncio.Event,
+    stop: Stop,
     on_damaged: Callable[[FrameError], None],
 ) -> AsyncGenerator[Frame, None]:
     """Yield the source's frames; every frame that was read is yielded, also when a stop comes meanwhile.
@@ -63,4 +68,4 @@ async def decode(
         given += 1
         yield frame
     if not given and max_frames != 0 and not stop.is_set():
-        raise InputError(f"{source.path} holds no frame that can be decoded: convert it or copy it again")
+        raise InputError(f"{source.name} holds no frame that can be decoded: convert it or copy it again")

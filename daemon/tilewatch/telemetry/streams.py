@@ -9,12 +9,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from tilewatch.settings import FILE_LABEL
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from tilewatch.telemetry.metrics import Metrics
 
-FILE = "file-"
 INFER, LAST = "infer", "encode"
 
 
@@ -35,7 +36,7 @@ class Queue(Protocol):
 
 def file_label(slot: int) -> str:
     """Return the label of the video that runs in a slot."""
-    return f"{FILE}{slot}"
+    return f"{FILE_LABEL}{slot}"
 
 
 class FileSlots:
@@ -61,6 +62,10 @@ class StreamMetrics:
     def __init__(self, metrics: Metrics, label: str) -> None:
         self.label = label
         self._metrics = metrics
+
+    def down(self) -> None:
+        """Show the stream as not running, before it ever did."""
+        self._metrics.stream_up.labels(stream=self.label).set(0)
 
     @contextmanager
     def running(self, channels: Sequence[Queue]) -> Iterator[None]:

@@ -110,6 +110,8 @@ class Film:
             self._source = None
 
     def _open_source(self) -> InputContainer | None:
+        if self._info.live:
+            return None
         try:
             return open_video(self._info.path, max_pixels=self._info.width * self._info.height)
         except InputError as error:
@@ -135,6 +137,8 @@ class Film:
 
     def _origin_pts(self, first_pts: int) -> int:
         """Return the source's time that is 0 in the output: 0, unless times begin anywhere or below 0."""
+        if self._info.live:
+            return first_pts
         if self._info.container not in OWN_CLOCKS:
             return min(0, first_pts)
         start = self._source.start_time if self._source is not None else None

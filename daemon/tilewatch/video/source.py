@@ -64,6 +64,11 @@ class VideoSource:
         self._errors_at_end = 0
 
     @property
+    def name(self) -> str:
+        """What to call it in errors."""
+        return str(self.path)
+
+    @property
     def truncated(self) -> bool:
         """Whether the file ended before what its index promises; known once `read` has returned None."""
         return bool(self.reason)

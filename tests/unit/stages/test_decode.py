@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 class ScriptedSource:
     """Gives frames, and an error for every None in the script."""
 
-    path = Path("clip.mp4")
+    name = "clip.mp4"
 
     def __init__(self, script: Sequence[int | None], *, stop: asyncio.Event | None = None, stop_at: int = -1) -> None:
         self.decoded = 0

@@ -1,0 +1,243 @@
+"""One connection to a camera: RTSP over TCP, or a local device (V4L2). What ends it is told as an error, never raised.
+
+What FFmpeg does: a connection that was closed is the end of the stream, without an error; one that is open but silent
+ends in "immediate exit" after the time-out; its errors quote the address, so that none of its texts is handed on.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.error import ExitError, FFmpegError, HTTPForbiddenError, HTTPUnauthorizedError
+
+from tilewatch.errors import (
+    FrameError,
+    InputError,
+    LoginRefusedError,
+    StreamEndedError,
+    StreamStalledError,
+    UnreachableError,
+)
+from tilewatch.records import Frame, StreamInfo
+from tilewatch.video.opening import packets_of
+from tilewatch.video.planes import Turn, picture_of
+from tilewatch.video.source import DECODER_THREADS, DEFAULT_RATE, HIGHEST_RATE, SLICE_THREADS_ONLY
+from tilewatch.video.wallclock import TIME_BASE, WallClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from fractions import Fraction
+
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+    from tilewatch.errors import StreamError
+    from tilewatch.settings import Camera
+
+MICROSECONDS = 1_000_000
+RTSP = {
+    "rtsp_transport": "tcp",
+    "protocol_whitelist": "rtsp,rtp,tcp,udp,tls",
+    "allowed_media_types": "video",
+    # take the stream as it is announced: looking into it first would hold back seconds of it
+    "probesize": "32",
+    "analyzeduration": "0",
+}
+DEVICE = {"protocol_whitelist": "file"}
+
+
+@dataclass(slots=True, eq=False)
+class Timeline:
+    """What goes on over a camera's connections: the count of its pictures, and their clock."""
+
+    clock: WallClock = field(default_factory=WallClock)
+    decoded: int = 0
+    """Pictures given out."""
+
+
+class LiveSource:
+    """One connection. Blocking; not thread-safe.
+
+    Args:
+        camera: name and address.
+        timeline: of the camera.
+        max_pixels: largest picture that is decoded.
+        timeout_seconds: longest wait for an answer or a picture.
+    """
+
+    def __init__(self, camera: Camera, timeline: Timeline, *, max_pixels: int, timeout_seconds: float) -> None:
+        self.name = f"camera {camera.name}"
+        """What to call it in errors: never its address."""
+        self.lost: StreamError | None = None
+        """Why there is nothing more; known once `read` has returned None."""
+        self._camera = camera
+        self._timeline = timeline
+        self._max_pixels = max_pixels
+        self._timeout = timeout_seconds
+        self._container: InputContainer | None = None
+
+    def open(self) -> StreamInfo:
+        """Connect and decode the first picture, which `read` will return.
+
+        Raises:
+            UnreachableError: no connection, or no answer in time.
+            LoginRefusedError: user and password are wrong.
+            InputError: what the camera sends is no video, or too large.
+            StreamEndedError, StreamStalledError: it sends no picture.
+        """
+        self._timeline.clock.connected()
+        self._container = self._connect()
+        self._stream = self._prepare(self._container)
+        self._pictures = self._decode(self._container)
+        self._next: av.VideoFrame | FrameError | None = next(self._pictures, None)
+        while isinstance(self._next, FrameError):  # before the first whole picture nothing is a picture of ours
+            self._next = next(self._pictures, None)
+        if self._next is None:
+            raise self.lost or StreamEndedError(f"{self.name}: ended before its first picture")
+        return self._describe(self._container, self._next)
+
+    def read(self) -> Frame | None:
+        """Return the next picture, or None once the connection is lost (see `lost`).
+
+        Raises:
+            FrameError: a picture is damaged; the next call goes on behind it.
+        """
+        item, self._next = self._next or next(self._pictures, None), None
+        if isinstance(item, FrameError):
+            raise item
+        return None if item is None else self._frame(item)
+
+    def close(self) -> None:
+        """Disconnect. Idempotent; pictures given out stay valid."""
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def _connect(self) -> InputContainer:
+        address = self._camera.address.get_secret_value()
+        device = address.startswith("/")
+        options = DEVICE if device else {**RTSP, "timeout": str(round(self._timeout * MICROSECONDS))}
+        guards = {**options, "max_pixels": str(self._max_pixels)}
+        try:
+            container: Any = av.open(
+                address,
+                "r",
+                format="v4l2" if device else "rtsp",
+                options=guards,
+                timeout=(self._timeout, self._timeout),
+            )
+        except FFmpegError as error:
+            raise self._refusal(error) from None
+        opened: InputContainer = container
+        return opened
+
+    def _refusal(self, error: FFmpegError) -> StreamError:
+        """Return why there is no connection, without FFmpeg's text, which quotes the address."""
+        if isinstance(error, (HTTPUnauthorizedError, HTTPForbiddenError)):
+            return LoginRefusedError(f"{self.name}: refuses user and password: correct them in SOURCES")
+        if isinstance(error, ExitError):
+            return UnreachableError(f"{self.name}: no answer within {self._timeout:g} s: check address and network")
+        return UnreachableError(f"{self.name}: cannot be reached ({error.strerror}): check address and network")
+
+    def _prepare(self, container: InputContainer) -> VideoStream:
+        """Check what the camera announces, and set up decoding."""
+        stream = next(iter(container.streams.video), None)
+        if stream is None:
+            raise InputError(f"{self.name}: sends no video: check the path in SOURCES")
+        if stream.codec_context is None:
+            raise InputError(f"{self.name}: no decoder for its video codec: set it to H.264 or H.265")
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if width * height > self._max_pixels:
+            raise InputError(
+                f"{self.name}: its pictures of {width}x{height} are larger than MAX_FRAME_PIXELS={self._max_pixels}: "
+                "raise the setting or set the camera lower"
+            )
+        stream.codec_context.options = {"max_pixels": str(self._max_pixels)}
+        stream.thread_type = "SLICE" if stream.codec_context.name in SLICE_THREADS_ONLY else "AUTO"
+        stream.thread_count = DECODER_THREADS
+        return stream
+
+    def _describe(self, container: InputContainer, first: av.VideoFrame) -> StreamInfo:
+        rates = (self._stream.codec_context.framerate, self._stream.average_rate, self._stream.guessed_rate)
+        return StreamInfo(
+            stream=self._camera.name,
+            path=Path(self._camera.name),
+            container=container.format.name,
+            codec=self._stream.codec_context.name,
+            pixel_format=first.format.name,
+            width=first.width,
+            height=first.height,
+            rotation=0,
+            time_base=TIME_BASE,
+            average_rate=next((rate for rate in rates if rate and 1 <= rate <= HIGHEST_RATE), DEFAULT_RATE),
+            start_pts=0,
+            frame_count=None,
+            duration_seconds=None,
+            audio_codec=None,
+            live=True,
+        )
+
+    def _decode(self, container: InputContainer) -> Iterator[av.VideoFrame | FrameError]:
+        """Yield pictures and damage until the connection is lost; what the decoder still holds comes last."""
+        try:
+            yield from self._received(container)
+        except FFmpegError as error:
+            self.lost = self._loss(error)
+        try:
+            yield from self._stream.codec_context.decode(None)
+        except FFmpegError:
+            return  # the pictures it held build on some that never came
+
+    def _received(self, container: InputContainer) -> Iterator[av.VideoFrame | FrameError]:
+        """Yield what is decoded of the packets that come, as long as pictures come of them; raises FFmpegError."""
+        seen = time.monotonic()
+        for packet in packets_of(container, self._stream):
+            try:
+                frames = self._stream.codec_context.decode(packet)
+            except FFmpegError as error:
+                yield FrameError(f"{self.name}: a picture is damaged ({error.strerror})")
+                frames = []
+            for frame in frames:
+                seen = time.monotonic()
+                yield FrameError(f"{self.name}: a picture is damaged") if frame.is_corrupt else frame
+            if time.monotonic() - seen > self._timeout:
+                self.lost = StreamStalledError(f"{self.name}: sends nothing that can be decoded")
+                return
+        self.lost = StreamEndedError(f"{self.name}: the connection was closed")
+
+    def _loss(self, error: FFmpegError) -> StreamError:
+        if isinstance(error, ExitError):
+            return StreamStalledError(f"{self.name}: no picture for {self._timeout:g} s")
+        return StreamEndedError(f"{self.name}: the connection broke ({error.strerror})")
+
+    def _frame(self, raw: av.VideoFrame) -> Frame:
+        try:
+            picture = picture_of(raw, Turn())
+        except FFmpegError as error:
+            raise FrameError(f"{self.name}: pixel format {raw.format.name} is unusable ({error.strerror})") from None
+        height, width = picture.y.shape
+        index, self._timeline.decoded = self._timeline.decoded, self._timeline.decoded + 1
+        return Frame(
+            stream=self._camera.name,
+            index=index,
+            pts=self._timeline.clock.stamp(_seconds(raw, self._stream.time_base)),
+            time_base=TIME_BASE,
+            captured_ns=time.monotonic_ns(),
+            width=width,
+            height=height,
+            y=picture.y,
+            u=picture.u,
+            v=picture.v,
+            full_range=picture.full_range,
+            matrix=picture.matrix,
+            keyframe=raw.key_frame,
+        )
+
+
+def _seconds(raw: av.VideoFrame, time_base: Fraction | None) -> float | None:
+    """Return the camera's own time of a picture."""
+    return None if raw.pts is None or time_base is None else float(raw.pts * time_base)

@@ -1,0 +1,188 @@
+"""Cameras in the service as a process: every fault ends by itself, every frame is accounted for, nothing is told."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.camera import RATE, FaultyCamera
+from tests.support.clips import Clip, make_clip
+from tests.support.daemon import Daemon, free_port
+from tests.support.models import tiny_detector
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.timeout(180)
+
+CAP = 1.5
+HURRIED: dict[str, Any] = {
+    "STREAM_TIMEOUT_SECONDS": 1,
+    "STREAM_BACKOFF_SECONDS": 0.5,
+    "STREAM_BACKOFF_CAP_SECONDS": CAP,
+}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Return a detector of bright areas with an input of 64 pixels."""
+    return tiny_detector(tmp_path / "tiny.onnx")
+
+
+def manifests(daemon: Daemon) -> list[dict[str, Any]]:
+    """Return the manifests of a camera's results in the order of time."""
+    return [json.loads(path.read_text()) for path in sorted(daemon.out.glob("gate/*/manifest.json"))]
+
+
+def rows(daemon: Daemon) -> list[list[dict[str, Any]]]:
+    """Return the rows of each result in the order of time."""
+    return [
+        [json.loads(line) for line in path.read_text().splitlines()]
+        for path in sorted(daemon.out.glob("gate/*/tracks.jsonl"))
+    ]
+
+
+def fetch(port: int, path: str) -> str:
+    """Return what the ops endpoints say."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}") as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def accounted(daemon: Daemon) -> int:
+    """Check that every frame is written or counted, in the log and over all results, and return how many came."""
+    closed = next(event for event in daemon.events if event["event"] == "stream_closed")
+    frames = [manifest["accounts"]["frames"] for manifest in manifests(daemon)]
+    assert closed["frames_in"] == closed["written"] + closed["dropped"]
+    assert sum(one["written"] for one in frames) == closed["written"]
+    assert sum(one["in"] - one["skipped"].get("frame_damaged", 0) for one in frames) == closed["frames_in"]
+    assert sum(one["skipped"].get("dropped", 0) for one in frames) == closed["dropped"]
+    return int(closed["frames_in"])
+
+
+def test_every_fault_ends_by_itself_and_no_frame_is_lost(tmp_path: Path, model: Path) -> None:
+    """Dropped, stalled, login refused, connection refused, gone: recovered within the cap + 5 s; ids go on."""
+    with (
+        FaultyCamera() as camera,
+        Daemon(tmp_path, model, SOURCES=f"gate={camera.address()}", SEGMENT_SECONDS=3, **HURRIED) as daemon,
+    ):
+        right = camera.password
+
+        def refuse_login() -> None:
+            camera.password = "changed"  # noqa: S105 a pretended one
+            camera.drop()
+
+        def accept_login() -> None:
+            camera.password = right
+
+        faults = [
+            (camera.drop, "ended", camera.resume),
+            (camera.stall, "stalled", camera.resume),
+            (refuse_login, "login_refused", accept_login),
+            (camera.refuse, "unreachable", camera.come_back),
+            (camera.vanish, "unreachable", camera.come_back),
+        ]
+        daemon.until("stream_connected")
+        for cause, reason, mend in faults:
+            cause()
+            daemon.until("stream_lost", reason=reason)
+            mend()
+            mended = time.monotonic()
+            daemon.until("stream_connected")
+            assert time.monotonic() - mended < CAP + 5, reason
+        daemon.until("segment_done")
+        assert daemon.stop() == 0
+        assert accounted(daemon) > RATE
+        assert daemon.litter() == set()
+        results = rows(daemon)
+    lines = [line for result in results for line in result]
+    times = [line["time"] for line in lines]
+    assert all(after > before for before, after in pairwise(times))
+    assert times[-1] == pytest.approx(time.time(), abs=30)
+    assert [line["frame"] for line in results[1]] == list(range(len(results[1])))
+    ids = [{found["id"] for line in result for found in line["objects"]} for result in results]
+    assert ids[0] & ids[1], "an object in the picture when a result is completed keeps its id in the next one"
+    assert max(ids[-1]) > max(ids[0])
+
+
+def test_nothing_tells_user_password_or_address(tmp_path: Path, model: Path) -> None:
+    """Log, metrics, status, page, manifests, and errors of a camera that refuses: its name is all they know."""
+    port = free_port()
+    with FaultyCamera() as camera:
+        sources = f"gate={camera.address()}, yard={camera.address('let-me-in')}, rtsp://127.0.0.1:1/se-cret"
+        settings: dict[str, Any] = {
+            "SOURCES": sources,
+            "SEGMENT_SECONDS": 1,
+            "METRICS_PORT": port,
+            "LOG_DIR": tmp_path / "log",
+        }
+        with Daemon(tmp_path, model, **settings, **HURRIED) as daemon:
+            daemon.until("stream_lost", stream="yard", reason="login_refused")
+            daemon.until("stream_lost", stream="camera-3", reason="unreachable")
+            daemon.until("segment_done", stream="gate")
+            told = {path: fetch(port, path) for path in ("status", "metrics", "")}
+            assert daemon.stop() == 0
+            written = [path.read_text() for path in daemon.out.rglob("manifest.json")]
+        told["log"] = "\n".join(json.dumps(event) for event in daemon.events)
+        told["log file"] = "".join(path.read_text() for path in (tmp_path / "log").iterdir())
+        told |= {f"manifest {number}": text for number, text in enumerate(written)}
+        words = ("hush-hush", "let-me-in", "se-cret", "user:", "rtsp://", f":{camera.port}")
+    assert {(name, word) for name, text in told.items() for word in words if word in text} == set()
+    streams = {stream["name"]: stream for stream in json.loads(told["status"])["streams"]}
+    assert {name: stream["up"] for name, stream in streams.items()} == {"gate": True, "yard": False, "camera-3": False}
+    assert streams["gate"]["frames"] >= RATE - 1
+    assert any("camera yard: refuses user and password" in reason for reason in json.loads(told["status"])["reasons"])
+    assert 'tilewatch_stream_up{stream="gate"} 1.0' in told["metrics"]
+    assert 'tilewatch_stream_up{stream="yard"} 0.0' in told["metrics"]
+    assert 'tilewatch_stream_restarts_total{reason="login_refused",stream="yard"}' in told["metrics"]
+
+
+def test_camera_that_is_too_fast_loses_frames_that_are_counted_and_files_get_on(tmp_path: Path, model: Path) -> None:
+    """The oldest frames are dropped at the decoder's door; a video beside the camera is not kept waiting."""
+    (tmp_path / "videos").mkdir()
+    make_clip(tmp_path / "videos" / "beside.mp4", Clip(frames=10))
+    with (
+        FaultyCamera(width=640, height=384, rate=60) as camera,
+        Daemon(tmp_path, model, SOURCES=f"gate={camera.address()}", SEGMENT_SECONDS=2, **HURRIED) as daemon,
+    ):
+        waiting = {"segment_done", "job_done"}
+        while waiting:
+            waiting.discard(daemon.until(min(waiting))["event"])
+            waiting -= set(daemon.told())
+        assert daemon.stop() == 0
+        assert accounted(daemon) > 0
+        dropped = [manifest["accounts"]["frames"]["skipped"].get("dropped", 0) for manifest in manifests(daemon)]
+        assert sum(dropped) > 0
+        assert "beside" in daemon.results()
+
+
+def test_killed_service_leaves_no_orphans_behind(tmp_path: Path, model: Path) -> None:
+    """The result that was open is lost, those before it stay, and the next start cleans up."""
+    with FaultyCamera() as camera:
+        settings: dict[str, Any] = {"SOURCES": f"gate={camera.address()}", "SEGMENT_SECONDS": 1}
+        with Daemon(tmp_path, model, **settings, **HURRIED) as daemon:
+            daemon.until("segment_done")
+            kept = daemon.results()
+            daemon.kill()
+        with Daemon(tmp_path, model, **settings, **HURRIED) as daemon:
+            daemon.until("segment_done")
+            assert daemon.stop() == 0
+            assert kept < daemon.results()
+            assert daemon.litter() == set()
+
+
+def test_little_room_keeps_the_cameras_away(tmp_path: Path, model: Path) -> None:
+    """Below DISK_RESERVE nothing is recorded, and the service stays up."""
+    with (
+        FaultyCamera() as camera,
+        Daemon(tmp_path, model, SOURCES=camera.address(), DISK_RESERVE="1000TB", **HURRIED) as daemon,
+    ):
+        daemon.until("intake_paused", cause="disk")
+        assert daemon.stop() == 0
+        assert daemon.results() == set()
+        assert daemon.told()[-1] == "service_stopped"
