@@ -38,7 +38,8 @@ def fill(planes: Planes, rects: NDArray[np.number], colours: U8, *, alpha: int =
 
 def outline(planes: Planes, rects: NDArray[np.number], colours: U8, *, thickness: int) -> None:
     """Draw the outlines of rectangles, inside their edges: (N, 4) as `fill`, `thickness` in pixels."""
-    fill(planes, _frames(_whole(rects), thickness), np.repeat(colours, 4, axis=0))
+    _check(planes, len(rects), colours)
+    _core().fill(*planes, _frames(_whole(rects), thickness), np.repeat(colours, 4, axis=0), 255)
 
 
 class Text(NamedTuple):
@@ -117,8 +118,9 @@ def _core() -> ModuleType:
 
 def _whole(values: NDArray[np.number]) -> I32:
     """Return coordinates as contiguous int32, rounded; what is no number lies at 0."""
-    near = np.clip(np.nan_to_num(np.asarray(values, np.float64)), -FAR, FAR)
-    return np.ascontiguousarray(np.rint(near).astype(np.int32))
+    near = np.rint(values, dtype=np.float64)
+    near[np.isnan(near)] = 0.0
+    return np.ascontiguousarray(np.minimum(np.maximum(near, -FAR), FAR), np.int32)
 
 
 def _frames(rects: I32, thickness: int) -> I32:
@@ -126,10 +128,12 @@ def _frames(rects: I32, thickness: int) -> I32:
     x0, y0, x1, y1 = rects.T
     wide = np.minimum(thickness, np.maximum((x1 - x0) // 2, 1))
     high = np.minimum(thickness, np.maximum((y1 - y0) // 2, 1))
-    bars = [
-        (x0, y0, x1, y0 + high),
-        (x0, y1 - high, x1, y1),
-        (x0, y0 + high, x0 + wide, y1 - high),
-        (x1 - wide, y0 + high, x1, y1 - high),
-    ]
-    return np.stack([np.stack(bar, axis=1) for bar in bars], axis=1).reshape(-1, 4)
+    bars = np.empty((len(rects), 4, 4), np.int32)
+    bars[:] = rects[:, None]
+    bars[:, 0, 3] = y0 + high
+    bars[:, 1, 1] = y1 - high
+    bars[:, 2:, 1] = (y0 + high)[:, None]
+    bars[:, 2:, 3] = (y1 - high)[:, None]
+    bars[:, 2, 2] = x0 + wide
+    bars[:, 3, 0] = x1 - wide
+    return bars.reshape(-1, 4)

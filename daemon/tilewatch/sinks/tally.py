@@ -69,5 +69,4 @@ class Tally:
 
 def _counts(labels: np.ndarray[tuple[int], np.dtype[np.int32]]) -> Mapping[int, int]:
     """Return how often each label occurs."""
-    values, counts = np.unique(labels, return_counts=True)
-    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+    return Counter(labels.tolist())
