@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -142,6 +143,7 @@ def serve(
     env_file: Annotated[Path | None, typer.Option(help="Settings file; unset: ./.env if there is one.")] = None,
 ) -> None:
     """Watch a folder and process every video that appears in it, until stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the service takes over: nothing is in work yet
     file = _env_file(env_file)
     settings = load(env_file=file)
     from tilewatch.service.serve import serve as serve_forever  # noqa: PLC0415  (heavy)
