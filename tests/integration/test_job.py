@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from av.video.codeccontext import VideoCodecContext
 
 from tests.support.clips import Clip, make_clip
 from tests.support.models import tiny_detector
@@ -52,6 +54,19 @@ def test_job_never_blocks_its_loop_and_balances_its_accounts(run: Run, tmp_path:
     manifest = json.loads((tmp_path / "out" / "clip" / "manifest.json").read_text())
     assert manifest["accounts"]["frames"] == {"in": 20, "written": 20, "skipped": {}}
     assert set(manifest["timings"]["stages"]) == {"decode", "tile", "infer", "track", "encode"}
+
+
+def test_decoders_and_encoders_of_earlier_videos_are_let_go(run: Run, tmp_path: Path, settings: Settings) -> None:
+    """However many videos came before, one decoder and one encoder are left, the cyclic collector's own pace aside."""
+    clips = [make_clip(tmp_path / f"clip{number}.mp4", Clip(frames=3)) for number in range(4)]
+    gc.collect()
+    gc.disable()
+    try:
+        run(app.process(destinations(clips, tmp_path / "out"), settings, app.RunOptions()))
+        left = sum(isinstance(thing, VideoCodecContext) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert left <= 2
 
 
 def test_damage_is_counted_and_told(run: Run, tmp_path: Path, settings: Settings) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.metered import spent
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -41,10 +43,4 @@ def run_tilewatch(
 
 def peak_megabytes(*arguments: object) -> float:
     """Run the program to a good end and return the most memory it held."""
-    with subprocess.Popen(
-        command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
-    ) as run:
-        _, status, usage = os.wait4(run.pid, 0)
-        run.returncode = os.waitstatus_to_exitcode(status)
-    assert run.returncode == 0
-    return usage.ru_maxrss / 1024
+    return spent(command(*arguments), environment()).megabytes
