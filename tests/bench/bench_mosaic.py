@@ -112,9 +112,11 @@ def look(engine: HostEngine, frame: Frame, tiles: Tiles) -> rules.Seen:
     outputs = [np.concatenate(parts) for parts in zip(*answers, strict=True)]
     boxes = engine.head.decode(outputs, threshold=CONFIDENCES[0], wanted=None)
     placed = to_frame(boxes.xyxy, boxes.tile, tiles)
-    found = rules.canonical(placed, boxes.score, boxes.label, boxes.tile, tiles)
-    found = found.take(found.label == PERSON)
-    return found.take(rules.suppress(found, IOU, agnostic=False))
+    given = rules.Seen(placed.astype(np.float64), boxes.score.astype(np.float64), boxes.label, boxes.tile)
+    found = rules.canonical(given, tiles)
+    found = found.take(np.flatnonzero(found.label == PERSON))
+    single = rules.suppress(found.boxes, found.label, found.tile.astype(np.int32), IOU, smaller=False)
+    return found.take(np.flatnonzero(single))
 
 
 def _merged(boxes: rules.Seen, tiles: Tiles) -> F32:
