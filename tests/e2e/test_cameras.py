@@ -29,6 +29,18 @@ HURRIED: dict[str, Any] = {
 }
 
 
+HANG = """
+import sys
+from queue import SimpleQueue
+from tilewatch.cli import run_command_line
+from tilewatch.video.live import LiveSource
+first, whole = iter(range(6)), LiveSource.read
+LiveSource.read = lambda source: whole(source) if next(first, None) is not None else SimpleQueue().get()
+sys.exit(run_command_line(sys.argv[1:]))
+"""
+"""The program with a camera's driver that does not return from the seventh call on."""
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """Return a detector of bright areas with an input of 64 pixels."""
@@ -208,3 +220,13 @@ def test_ids_go_on_when_the_engine_is_opened_anew(tmp_path: Path, model: Path) -
     after = {found["id"] for line in second for found in line["objects"]}
     assert max(after) > max(before)
     assert not {found for found in after if found <= max(before)} - before, "an id that was given is never given again"
+
+
+def test_driver_that_hangs_ends_the_process_so_that_it_is_restarted(tmp_path: Path, model: Path) -> None:
+    """A camera that is silent is lost after its time-out; a call that does not come back is another matter: code 70."""
+    with (
+        FaultyCamera() as camera,
+        Daemon(tmp_path, model, script=HANG, SOURCES=f"gate={camera.address()}", STALL_SECONDS=2, **HURRIED) as daemon,
+    ):
+        assert any("gate: decode" in reason for reason in daemon.until("process_stalled")["reasons"])
+        assert daemon.ended() == 70
