@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 import urllib.request
 from itertools import pairwise
@@ -26,6 +27,18 @@ HURRIED: dict[str, Any] = {
     "STREAM_BACKOFF_SECONDS": 0.5,
     "STREAM_BACKOFF_CAP_SECONDS": CAP,
 }
+
+
+HANG = """
+import sys
+from queue import SimpleQueue
+from tilewatch.cli import run_command_line
+from tilewatch.video.live import LiveSource
+first, whole = iter(range(6)), LiveSource.read
+LiveSource.read = lambda source: whole(source) if next(first, None) is not None else SimpleQueue().get()
+sys.exit(run_command_line(sys.argv[1:]))
+"""
+"""The program with a camera's driver that does not return from the seventh call on."""
 
 
 @pytest.fixture
@@ -186,3 +199,34 @@ def test_little_room_keeps_the_cameras_away(tmp_path: Path, model: Path) -> None
         assert daemon.stop() == 0
         assert daemon.results() == set()
         assert daemon.told()[-1] == "service_stopped"
+
+
+def test_ids_go_on_when_the_engine_is_opened_anew(tmp_path: Path, model: Path) -> None:
+    """A changed model or tile plan completes the open result; the next one goes on counting."""
+    env = tmp_path / ".env"
+    env.write_text("TILE_FULL_FRAME=off\nSEGMENT_SECONDS=3600\n")
+    with FaultyCamera() as camera, Daemon(tmp_path, model, SOURCES=f"gate={camera.address()}", **HURRIED) as daemon:
+        daemon.until("stream_connected")
+        camera.drop()
+        daemon.until("stream_connected")
+        env.write_text("TILE_FULL_FRAME=on\nSEGMENT_SECONDS=1\n")
+        daemon.send(signal.SIGHUP)
+        daemon.until("stream_closed", stream="gate")
+        daemon.until("segment_done")
+        assert daemon.stop() == 0
+        first, second = rows(daemon)[:2]
+        assert [one["settings"]["TILE_FULL_FRAME"] for one in manifests(daemon)[:2]] == ["off", "on"]
+    before = {found["id"] for line in first for found in line["objects"]}
+    after = {found["id"] for line in second for found in line["objects"]}
+    assert max(after) > max(before)
+    assert not {found for found in after if found <= max(before)} - before, "an id that was given is never given again"
+
+
+def test_driver_that_hangs_ends_the_process_so_that_it_is_restarted(tmp_path: Path, model: Path) -> None:
+    """A camera that is silent is lost after its time-out; a call that does not come back is another matter: code 70."""
+    with (
+        FaultyCamera() as camera,
+        Daemon(tmp_path, model, script=HANG, SOURCES=f"gate={camera.address()}", STALL_SECONDS=2, **HURRIED) as daemon,
+    ):
+        assert any("gate: decode" in reason for reason in daemon.until("process_stalled")["reasons"])
+        assert daemon.ended() == 70

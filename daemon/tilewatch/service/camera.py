@@ -152,7 +152,7 @@ class CameraStream:
         """Take the next step: wait until something may be written, or be connected for as long as that lasts."""
         if not self._desk.open:
             await self._complete()
-            await self._desk.rest()
+            await self._rest()
             return
         try:
             await self._lanes["encode"].call(self._recorder.complete_if_due, self._state.timeline.clock.now())
@@ -161,6 +161,11 @@ class CameraStream:
             await self._give_up(error)
         except StreamError as error:
             await self._try_again(error)
+
+    async def _rest(self) -> None:
+        """Wait until something may be written; what came meanwhile has rung the bell already."""
+        if not self._desk.open and not self._stop.is_set():
+            await self._desk.rest()
 
     async def _complete(self) -> None:
         """Let the open result appear, as far as the output volume allows."""
