@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from fractions import Fraction
     from pathlib import Path
 
@@ -113,6 +114,12 @@ class Frame:
 def _enlarge(plane: U8, height: int, width: int) -> F32:
     """Return a chroma plane repeated to luma size, float32."""
     return plane.repeat(2, axis=0)[:height].repeat(2, axis=1)[:, :width].astype(np.float32)
+
+
+def polygon_pixels(polygon: Sequence[tuple[float, float]], width: int, height: int) -> F32:
+    """Return a polygon's (K, 2) points in pixels of a frame; points that are all <= 1 are fractions of it."""
+    points = np.asarray(polygon, np.float32)
+    return points * np.array([width, height], np.float32) if points.max() <= 1 else points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Protocol
 import cv2
 import numpy as np
 
-from tilewatch.records import OUTSIDE_ROI, STILL, TileBatch, Tiles
+from tilewatch.records import OUTSIDE_ROI, STILL, TileBatch, Tiles, polygon_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tilewatch.motion.gate import Choice, MotionGate
-    from tilewatch.records import F32, U8, Frame, Tracks
+    from tilewatch.records import U8, Frame, Tracks
     from tilewatch.settings import Polygon, TileSettings
 
 INSIDE = 1
@@ -109,14 +109,8 @@ def watched_area(width: int, height: int, roi: Sequence[Polygon], ignore: Sequen
     mask = np.zeros((height, width), np.uint8) if roi else np.ones((height, width), np.uint8)
     for polygons, value in ((roi, INSIDE), (ignore, 0)):
         for polygon in polygons:
-            cv2.fillPoly(mask, [np.rint(pixels(polygon, width, height)).astype(np.int32)], value)
+            cv2.fillPoly(mask, [np.rint(polygon_pixels(polygon, width, height)).astype(np.int32)], value)
     return mask
-
-
-def pixels(polygon: Polygon, width: int, height: int) -> F32:
-    """Return a polygon's (K, 2) points in pixels; points that are all <= 1 are fractions of the frame."""
-    points = np.asarray(polygon, np.float32)
-    return points * np.array([width, height], np.float32) if points.max() <= 1 else points
 
 
 def _all_tiles(width: int, height: int, settings: TileSettings) -> Tiles:

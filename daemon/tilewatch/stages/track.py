@@ -12,7 +12,7 @@ from tilewatch.motion.memory import TileMemory
 from tilewatch.native.bytetrack import ByteTrack
 from tilewatch.native.merge import merge_tiles
 from tilewatch.native.room import Room
-from tilewatch.records import Tracks
+from tilewatch.records import Tracks, polygon_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -178,16 +178,10 @@ class WatchedArea:
         return keep
 
     def _in_any(self, xyxy: F32, frame: Frame, polygons: Sequence[Polygon]) -> Bool:
-        shapes = [_pixels(polygon, frame) for polygon in polygons]
+        shapes = [polygon_pixels(polygon, frame.width, frame.height) for polygon in polygons]
         centres = ((xyxy[:, :2] + xyxy[:, 2:]) / 2).tolist()
         found: Bool = np.array([_holds(shapes, x, y) for x, y in centres], np.bool_)
         return found
-
-
-def _pixels(polygon: Polygon, frame: Frame) -> F32:
-    """Return (K, 2) float32 pixels; points that are all <= 1 are fractions of the frame."""
-    points = np.asarray(polygon, np.float32)
-    return points * np.array([frame.width, frame.height], np.float32) if points.max() <= 1 else points
 
 
 def _holds(shapes: Sequence[F32], x: float, y: float) -> bool:
