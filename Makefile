@@ -46,10 +46,13 @@ e2e: ## the program as a process
 accuracy: ## detection, merge and tracking against ground truth
 	$(BIN)/pytest tests/accuracy -rA
 
-bench: ## speed against the bare engine
+bench: ## speed against the bare engine; PEERS=python: against other libraries in that environment too
 	$(BIN)/python -m tests.bench.bench_core
 	$(BIN)/python -m tests.bench.bench_tracker $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python -m tests.bench.bench_run
+	$(BIN)/python -m tests.bench.bench_peers $(if $(PEERS),--peers $(PEERS))
+	$(BIN)/python -m tests.bench.bench_mosaic $(if $(PEERS),--peers $(PEERS))
+	$(BIN)/python -m tests.bench.bench_memory
 
 docs: ## regenerate what is generated
 	$(BIN)/python -m tilewatch config show > .env.example
