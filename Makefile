@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SOURCES = daemon tests healthcheck setup.py
 
-.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e accuracy bench docs run check clean
+.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e accuracy bench soak docs run check clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -46,12 +46,18 @@ e2e: ## the program as a process
 accuracy: ## detection, merge and tracking against ground truth
 	$(BIN)/pytest tests/accuracy -rA
 
-bench: ## speed against the bare engine
+bench: ## speed against the bare engine; PEERS=python: against other libraries in that environment too
 	$(BIN)/python -m tests.bench.bench_core
 	$(BIN)/python -m tests.bench.bench_tracker $(if $(PEERS),--peers $(PEERS))
-	$(BIN)/python -m tests.bench.bench_merge
+	$(BIN)/python -m tests.bench.bench_merge $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python -m tests.bench.bench_run
 	$(BIN)/python -m tests.bench.bench_gate
+	$(BIN)/python -m tests.bench.bench_peers $(if $(PEERS),--peers $(PEERS))
+	$(BIN)/python -m tests.bench.bench_mosaic $(if $(PEERS),--peers $(PEERS))
+	$(BIN)/python -m tests.bench.bench_memory
+
+soak: ## kill and stop the service at random moments
+	$(BIN)/python -m tests.bench.soak
 
 docs: ## regenerate what is generated
 	$(BIN)/python -m tilewatch config show > .env.example
