@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
+FAR_AHEAD = 1e12
+"""A time at which health tells of everything that works."""
+
+
 @dataclass
 class FakeDesk:
     """A desk that a test opens and closes."""
@@ -159,6 +163,29 @@ def test_no_room_completes_the_open_result_and_disconnects_until_there_is_some(
     watched = run(watch(settings, story))
     assert sum(written(tmp_path)) == watched.state.frames
     assert len(written(tmp_path)) == 2
+
+
+def test_stop_does_not_wait_with_the_result_for_a_camera_that_is_gone(
+    run: Run, tmp_path: Path, settings: Settings, camera: FaultyCamera
+) -> None:
+    """A call that rings for longer than the drain may take must not cost what was recorded before."""
+    stream = settings.stream.model_copy(update={"timeout_seconds": 8.0})
+    waited: list[float] = []
+
+    async def story(watched: Watched) -> None:
+        loop = asyncio.get_running_loop()
+        await watched.frames(5)
+        await loop.run_in_executor(None, camera.vanish)
+        await watched.until(lambda: any("gate: connect" in held for held in watched.health.live(FAR_AHEAD).reasons))
+        asked = loop.time()
+        watched.stop.set()
+        await watched.until(lambda: written(tmp_path) == [watched.state.frames])
+        waited.append(loop.time() - asked)
+        await loop.run_in_executor(None, camera.come_back)
+
+    run(watch(settings.model_copy(update={"stream": stream}), story))
+    assert waited
+    assert waited[0] < 4
 
 
 def test_full_volume_gives_the_open_result_up_and_takes_no_more(
