@@ -146,6 +146,16 @@ def test_stop_completes_the_open_result(run: Run, tmp_path: Path, settings: Sett
     assert [path.name for path in (tmp_path / "gate").iterdir() if path.name.startswith(".")] == []
 
 
+def test_objects_keep_their_ids_from_one_result_to_the_next(run: Run, tmp_path: Path, settings: Settings) -> None:
+    """The tracker knows nothing of where a result ends: what stands in the picture goes on under its id."""
+    source = settings.source.model_copy(update={"segment_seconds": 0.5})
+    run(watch(settings.model_copy(update={"source": source}), lambda watched: watched.frames(25)))
+    lines = [path.read_text().splitlines() for path in sorted(tmp_path.glob("gate/*/tracks.jsonl"))]
+    last, first = (json.loads(line)["objects"] for line in (lines[0][-1], lines[1][0]))
+    kept = {found["id"] for found in last} & {found["id"] for found in first}
+    assert len(kept) > len(last) / 2
+
+
 def test_no_room_completes_the_open_result_and_disconnects_until_there_is_some(
     run: Run, tmp_path: Path, settings: Settings
 ) -> None:
