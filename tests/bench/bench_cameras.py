@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 import tempfile
 import time
 import urllib.request
@@ -61,7 +62,8 @@ def faults(rounds: int) -> dict[str, list[float]]:
         model = tiny_detector(folder / "tiny.onnx")
         with Daemon(folder, model, script="", SOURCES=f"gate={camera.address()}", **settings) as daemon:
             daemon.until("stream_connected")
-            for _ in range(rounds):
+            for number in range(rounds):
+                print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
                 for name, (cause, reason, mend) in _faults(camera).items():
                     cause()
                     daemon.until("stream_lost", reason=reason)

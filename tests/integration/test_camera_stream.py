@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
+FAR_AHEAD = 1e12
+"""A time at which health tells of everything that works."""
+
+
 @dataclass
 class FakeDesk:
     """A desk that a test opens and closes."""
@@ -142,6 +146,16 @@ def test_stop_completes_the_open_result(run: Run, tmp_path: Path, settings: Sett
     assert [path.name for path in (tmp_path / "gate").iterdir() if path.name.startswith(".")] == []
 
 
+def test_objects_keep_their_ids_from_one_result_to_the_next(run: Run, tmp_path: Path, settings: Settings) -> None:
+    """The tracker knows nothing of where a result ends: what stands in the picture goes on under its id."""
+    source = settings.source.model_copy(update={"segment_seconds": 0.5})
+    run(watch(settings.model_copy(update={"source": source}), lambda watched: watched.frames(25)))
+    lines = [path.read_text().splitlines() for path in sorted(tmp_path.glob("gate/*/tracks.jsonl"))]
+    last, first = (json.loads(line)["objects"] for line in (lines[0][-1], lines[1][0]))
+    kept = {found["id"] for found in last} & {found["id"] for found in first}
+    assert len(kept) > len(last) / 2
+
+
 def test_no_room_completes_the_open_result_and_disconnects_until_there_is_some(
     run: Run, tmp_path: Path, settings: Settings
 ) -> None:
@@ -159,6 +173,29 @@ def test_no_room_completes_the_open_result_and_disconnects_until_there_is_some(
     watched = run(watch(settings, story))
     assert sum(written(tmp_path)) == watched.state.frames
     assert len(written(tmp_path)) == 2
+
+
+def test_stop_does_not_wait_with_the_result_for_a_camera_that_is_gone(
+    run: Run, tmp_path: Path, settings: Settings, camera: FaultyCamera
+) -> None:
+    """A call that rings for longer than the drain may take must not cost what was recorded before."""
+    stream = settings.stream.model_copy(update={"timeout_seconds": 8.0})
+    waited: list[float] = []
+
+    async def story(watched: Watched) -> None:
+        loop = asyncio.get_running_loop()
+        await watched.frames(5)
+        await loop.run_in_executor(None, camera.vanish)
+        await watched.until(lambda: any("gate: connect" in held for held in watched.health.live(FAR_AHEAD).reasons))
+        asked = loop.time()
+        watched.stop.set()
+        await watched.until(lambda: written(tmp_path) == [watched.state.frames])
+        waited.append(loop.time() - asked)
+        await loop.run_in_executor(None, camera.come_back)
+
+    run(watch(settings.model_copy(update={"stream": stream}), story))
+    assert waited
+    assert waited[0] < 4
 
 
 def test_full_volume_gives_the_open_result_up_and_takes_no_more(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tilewatch.errors import DiskFullError, SinkError, StreamError
 from tilewatch.flow.backoff import Backoff
-from tilewatch.flow.backports import BaseExceptionGroup, timeout
+from tilewatch.flow.backports import BaseExceptionGroup, TaskGroup, timeout
 from tilewatch.flow.lane import Lane
 from tilewatch.flow.pipeline import Pipeline, Step
 from tilewatch.flow.supervisor import verdict
@@ -135,14 +135,22 @@ class CameraStream:
             for lane in self._lanes.values():
                 await stack.enter_async_context(lane)
             stack.push_async_callback(self._lanes["encode"].clean_up, self._recorder.abort)
-            while not self._stop.is_set():
-                await self._go_on()
+            async with TaskGroup() as group:
+                group.create_task(self._complete_at_stop(), name=f"{self._camera.name}:stop")
+                while not self._stop.is_set():
+                    await self._go_on()
             await self._complete()
             self._state.tracker = self._tracker.state()
             self._health.mend(self._trouble)
             state = self._state
             facts = {"frames_in": state.timeline.decoded, "written": state.frames, "dropped": state.dropped}
             logger.info("stream_closed", stream=state.name, **facts, restarts=state.restarts)
+
+    async def _complete_at_stop(self) -> None:
+        """Let the open result appear while a camera that is gone is still being waited for: a drain has a deadline."""
+        await self._stop.wait()
+        if not self._state.up:
+            await self._complete()
 
     @property
     def _trouble(self) -> str:
