@@ -163,7 +163,9 @@ class CameraStream:
             await self._rest()
             return
         try:
-            await self._lanes["encode"].call(self._recorder.complete_if_due, self._state.timeline.clock.now())
+            with self._health.working(self._camera.name, "record"):
+                now = self._state.timeline.clock.now()
+                await self._lanes["encode"].call(self._recorder.complete_if_due, now)
             await self._connection()
         except SinkError as error:
             await self._give_up(error)
@@ -178,7 +180,8 @@ class CameraStream:
     async def _complete(self) -> None:
         """Let the open result appear, as far as the output volume allows."""
         try:
-            await self._lanes["encode"].call(self._recorder.close)
+            with self._health.working(self._camera.name, "record"):
+                await self._lanes["encode"].call(self._recorder.close)
         except SinkError as error:
             await self._give_up(error)
 
@@ -201,7 +204,8 @@ class CameraStream:
                 info = await decoder.call(source.open)
             await self._flow(source, info)
         finally:
-            await decoder.clean_up(source.close)
+            with self._health.working(self._camera.name, "disconnect"):
+                await decoder.clean_up(source.close)
         if source.lost and not self._stop.is_set():
             raise source.lost
 
