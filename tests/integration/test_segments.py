@@ -91,7 +91,7 @@ def sound_of(path: Path) -> list[tuple[int | None, bytes]]:
 
 
 def test_resumed_writer_makes_the_same_video(tmp_path: Path) -> None:
-    """A new writer that goes on behind finished segments shows the same pictures at the same times, to the same sound."""
+    """One that goes on behind finished segments shows the same pictures at the same times, to the same sound."""
     info, frames = frames_of(make_clip(tmp_path / "clip.mp4", Clip(frames=12, audio="aac")))
     whole = writer_for(tmp_path / "whole", info)
     write(whole, frames, cut_every=4)
