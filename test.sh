@@ -7,4 +7,6 @@ here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 . "$here/deploy/environment.sh"
 prepare_environment "$here" test
 cd "$here"
+# Many tests wait for a process of their own: one worker more than there are cores keeps these busy.
+[ $# -gt 0 ] || set -- -n "$(($(nproc) + 1))" --dist worksteal
 exec "$ENVIRONMENT/bin/python" -m pytest "$@"
