@@ -56,8 +56,10 @@ bench: ## speed against the bare engine; PEERS=python: against other libraries i
 	$(BIN)/python -m tests.bench.bench_mosaic $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python -m tests.bench.bench_memory
 
-soak: ## kill and stop the service at random moments
+soak: ## kill and stop the service at random moments, damage its videos, let it idle
 	$(BIN)/python -m tests.bench.soak
+	$(BIN)/python -m tests.bench.soak_mutants
+	$(BIN)/python -m tests.bench.soak_idle
 
 docs: ## regenerate what is generated
 	$(BIN)/python -m tilewatch config show > .env.example

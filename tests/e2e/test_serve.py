@@ -226,3 +226,17 @@ def test_folders_that_do_not_do_stop_the_start(tmp_path: Path, model: Path) -> N
     assert "WATCH_DIR" in missing.stderr
     refused = run_tilewatch("serve", code=78, WATCH_DIR=str(tmp_path), OUTPUT_DIR="/proc/x", MODEL_PATH=str(model))
     assert "OUTPUT_DIR" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"MODEL_PATH": "/nowhere.onnx"}, "/nowhere.onnx"), ({"TILE_SIZE": "96", "TILE_OVERLAP": "16"}, "TILE_SIZE=64")],
+)
+def test_model_that_does_not_do_stops_the_start(
+    tmp_path: Path, model: Path, settings: dict[str, str], said: str
+) -> None:
+    """At once, with exit code 78 and what to do: not by the watchdog, two minutes later, for another reason."""
+    folders = {"WATCH_DIR": str(tmp_path), "OUTPUT_DIR": str(tmp_path / "out")}
+    refused = run_tilewatch("serve", code=78, **{"METRICS_PORT": "0", "MODEL_PATH": str(model), **folders, **settings})
+    assert said in refused.stderr
+    assert "process_stalled" not in refused.stdout

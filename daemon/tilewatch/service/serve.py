@@ -238,22 +238,21 @@ class Service:
     async def _attended(self) -> AsyncIterator[None]:
         """Answer questions, look after disk and health, while the block runs."""
         server = self._server()
-        try:
-            async with TaskGroup() as group:
-                group.create_task(self._lanes["watchdog"].call(self._watchdog.watch), name="watchdog")
-                group.create_task(self._end(), name="end")
-                minders = [self._tick(), self._mind_disk(), self._mind_settings()]
-                tasks = [group.create_task(minder, name="minder") for minder in minders]
-                if server:
-                    group.create_task(server.run(), name="server")
+        async with TaskGroup() as group:
+            group.create_task(self._lanes["watchdog"].call(self._watchdog.watch), name="watchdog")
+            group.create_task(self._end(), name="end")
+            minders = [self._tick(), self._mind_disk(), self._mind_settings()]
+            tasks = [group.create_task(minder, name="minder") for minder in minders]
+            if server:
+                group.create_task(server.run(), name="server")
+            try:
                 yield
+            finally:  # whatever ended the block: the group waits for the watchdog's thread
                 self._watchdog.stop()
-                if server:
-                    server.stop()
-                for task in tasks:
-                    task.cancel()
-        finally:
-            self._watchdog.stop()
+            if server:
+                server.stop()
+            for task in tasks:
+                task.cancel()
 
     def _server(self) -> OpsServer | None:
         """Return the server of the ops endpoints, listening; None where none is wanted."""
