@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -38,15 +38,21 @@ def test_every_panel_shows_data(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     make_clip(tmp_path / "videos" / "long.mp4", Clip(frames=3000, fps=Fraction(30)))
     (tmp_path / "videos" / "broken.mp4").write_bytes(b"no video" * 1000)
-    settings = {"METRICS_PORT": port, "METRICS_TOKEN": TOKEN, "METRICS_TARGET_FPS": 10, "LOG_LEVEL": "info"}
-    camera_settings = {"STREAM_BACKOFF_SECONDS": 0.1, "STREAM_TIMEOUT_SECONDS": 1}
+    settings: dict[str, Any] = {
+        "METRICS_PORT": port,
+        "METRICS_TOKEN": TOKEN,
+        "METRICS_TARGET_FPS": 10,
+        "LOG_LEVEL": "info",
+        "STREAM_BACKOFF_SECONDS": 0.1,
+        "STREAM_TIMEOUT_SECONDS": 1,
+    }
     with (
         FaultyCamera() as camera,
-        Daemon(tmp_path, model, SOURCES=f"gate={camera.address()}", **settings, **camera_settings),
+        Daemon(tmp_path, model, SOURCES=f"gate={camera.address()}", **settings),
         Prometheus(tmp_path / "prometheus", [f"127.0.0.1:{port}"], token=TOKEN) as prometheus,
     ):
         missing = [query for query in queries() if query.panel not in NEEDS_A_GPU]
-        wait_for(lambda: prometheus.values('tilewatch_stream_up{stream="gate"} == 1'), "the camera")
+        prometheus.await_value('tilewatch_stream_up{stream="gate"} == 1')
         camera.drop()
 
         def all_shown() -> bool:

@@ -50,7 +50,7 @@ def wait_for(look: Callable[[], Any], what: str, seconds: float = 60) -> Any:
 def ask(url: str) -> Any:
     """Return what a server answers, as data; None while it does not."""
     try:
-        with urllib.request.urlopen(url) as answer:
+        with urllib.request.urlopen(url) as answer:  # noqa: S310 always http
             return json.load(answer)
     except (urllib.error.URLError, ConnectionError):
         return None
@@ -151,6 +151,10 @@ class Prometheus(Server):
         """Return the values an expression has now, those that are numbers."""
         found = [float(one["value"][1]) for one in self.query(expression)]
         return [value for value in found if value == value]  # noqa: PLR0124 NaN is not itself
+
+    def await_value(self, expression: str) -> None:
+        """Wait until an expression has a value."""
+        wait_for(lambda: self.values(expression), expression)
 
     def fired(self, alert: str, **labels: str) -> bool:
         """Tell whether an alert has fired so far, be it over or not."""
