@@ -18,7 +18,7 @@ from tests.support.camera import FaultyCamera
 from tests.support.clips import Clip, make_clip
 from tests.support.daemon import Daemon, free_port
 from tests.support.models import tiny_detector
-from tests.support.prometheus import Alertmanager, Prometheus, needed, wait_for
+from tests.support.prometheus import Alertmanager, Prometheus, ask, needed, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,6 +135,7 @@ def test_what_an_operator_did_fires(tmp_path: Path, services: Services) -> None:
             prometheus.await_alert("TilewatchJobsFailing", instance=address)
             prometheus.await_alert("TilewatchConfigRefused", instance=address)
             prometheus.await_alert("TilewatchModelOutdated", instance=address)
+            assert any("model.onnx" in reason for reason in ask(f"http://{address}/status")["reasons"])
 
 
 def test_what_is_gone_fires_and_keeps_its_followers_quiet(tmp_path: Path, services: Services) -> None:

@@ -70,4 +70,5 @@ def test_every_panel_shows_data(tmp_path: Path) -> None:
         for query in queries():
             if query.panel in NEEDS_A_GPU:
                 assert not shows(prometheus, query), f"{query.panel}: this machine has a GPU after all"
-        assert prometheus.values("up{job='tilewatch'}") == [1]
+        assert prometheus.values('up{job="tilewatch"}') == [1]
+        assert prometheus.values("tilewatch_ready") == [1]

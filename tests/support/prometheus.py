@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -148,9 +149,8 @@ class Prometheus(Server):
         return result
 
     def values(self, expression: str) -> list[float]:
-        """Return the values an expression has now, those that are numbers."""
-        found = [float(one["value"][1]) for one in self.query(expression)]
-        return [value for value in found if value == value]  # noqa: PLR0124 NaN is not itself
+        """Return the values an expression has now, those that are finite numbers."""
+        return [value for one in self.query(expression) if isfinite(value := float(one["value"][1]))]
 
     def await_value(self, expression: str) -> None:
         """Wait until an expression has a value."""

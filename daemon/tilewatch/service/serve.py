@@ -309,11 +309,15 @@ class Service:
             await asyncio.sleep(DISK_SECONDS)
 
     async def _mind_model(self) -> None:
-        """Show whether the model's file was replaced since it was opened: the service goes on with what it has."""
+        """Say whether the model's file was replaced since it was opened: the service goes on with what it has."""
         while True:
-            if self._model:
-                outdated = await self._lanes["files"].call(self._model.is_outdated)
+            if model := self._model:
+                outdated = await self._lanes["files"].call(model.is_outdated)
                 self._metrics.model_outdated.set(outdated)
+                if outdated:
+                    self._health.degrade("model", f"{model.path}: is not the model in use any more: restart to take it")
+                else:
+                    self._health.mend("model")
             await asyncio.sleep(MODEL_SECONDS)
 
 
