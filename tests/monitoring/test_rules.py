@@ -8,8 +8,9 @@ import subprocess
 import pytest
 import yaml
 
-from tests.support.program import ROOT
+from tests.support.program import ROOT, run_tilewatch
 from tests.support.prometheus import ALERTMANAGER_CONFIG, SHIPPED, needed
+from tilewatch.settings import env_names
 
 ALERTS = {
     rule["alert"]: rule
@@ -60,6 +61,22 @@ def test_runbook_knows_no_alert_that_is_gone() -> None:
     """Headings and links of the page name alerts that exist."""
     assert set(re.findall(r"^### (Tilewatch\w+)", DOCS, re.MULTILINE)) == set(ALERTS)
     assert {link.lower() for link in re.findall(r"\(#(tilewatch\w+)\)", DOCS)} <= {name.lower() for name in ALERTS}
+
+
+def test_runbook_names_settings_events_and_commands_that_exist() -> None:
+    """Whoever is woken at night types what stands there."""
+    compose = (ROOT / "docker-compose.monitoring.yml").read_text()
+    settings = set(re.findall(r"`([A-Z]+_[A-Z_]*[A-Z])\b", DOCS))
+    assert {name for name in settings if name not in env_names() and name not in compose and name[:3] != "GF_"} == set()
+    events = set(re.findall(r"\b(?:grep (?:-\w+ )?|`)((?:process|service|settings|intake)_\w+)", DOCS))
+    code = "".join(path.read_text() for path in (ROOT / "daemon" / "tilewatch" / "service").glob("*.py"))
+    assert {event for event in events if f'"{event}"' not in code} == set()
+    commands = set(re.findall(r"`(?:docker compose exec tilewatch )?tilewatch (jobs \w+(?: --\w+ \w+)?)", DOCS))
+    for command in commands:
+        run_tilewatch(*command.split(), "--help")
+    assert len(settings) > 20
+    assert len(events) > 2
+    assert len(commands) > 2
 
 
 def test_inhibitions_name_alerts_that_exist() -> None:
