@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SOURCES = daemon tests healthcheck setup.py
 
-.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e accuracy bench soak docs run check clean
+.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e monitoring accuracy bench soak docs run check clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ integration: ## real decoders, encoders and engines
 
 e2e: ## the program as a process
 	$(BIN)/pytest tests/e2e
+
+monitoring: ## rules, dashboard, and every alert with its fault, with a real Prometheus
+	$(BIN)/pytest tests/monitoring
 
 accuracy: ## detection, merge and tracking against ground truth
 	$(BIN)/pytest tests/accuracy -rA

@@ -162,6 +162,7 @@ async def open_detector(settings: Settings, counters: Metrics) -> AsyncIterator[
             on_batch=counters.batch_done,
         )
         info = engine.info
+        counters.batch_capacity.set(engine.feeding.batch)
         counters.engine_opened(
             backend=info.backend,
             device=info.device,

@@ -97,10 +97,11 @@ class VideoReport:
 
     def write(self, tracks: Tracks) -> None:
         """Count one frame's result."""
-        self._tally.add(tracks)
+        begun = self._tally.add(tracks)
         waited = time.monotonic_ns() - tracks.frame.captured_ns
         boxes = {outcome: getattr(tracks.count, outcome) for outcome in ("kept", "merged", "suppressed")}
-        self._metrics.written(waited / NANOSECONDS, boxes, tracks.looks.outcomes())
+        classes = {class_name(self._engine.names, label): count for label, count in begun.items()}
+        self._metrics.written(waited / NANOSECONDS, boxes, tracks.looks.outcomes(), classes)
 
     def close(self) -> None:
         """Do nothing: the report is completed by `complete`."""

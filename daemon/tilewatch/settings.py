@@ -474,6 +474,12 @@ class MetricsSettings(Section):
     host: str = Field(
         "127.0.0.1", min_length=1, description="address they listen on (0.0.0.0 in the image); :: is IPv6 and IPv4"
     )
+    target_fps: float = Field(
+        0.0,
+        ge=0,
+        le=1_000_000,
+        description="frames a second the service should manage while it has work: less raises an alert; 0: any will do",
+    )
     token: SecretStr | None = Field(
         None, min_length=8, description="demanded by all of them but /healthz, as bearer token or log-in password"
     )

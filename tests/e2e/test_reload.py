@@ -107,6 +107,19 @@ def test_bad_change_is_refused_and_the_old_settings_stay(tmp_path: Path, model: 
         assert daemon.stop() == 0
 
 
+def test_reserve_of_the_disk_is_taken_over_while_it_runs(tmp_path: Path, model: Path) -> None:
+    """More than there is pauses the intake at the next look at the disk; less ends that."""
+    env = tmp_path / ".env"
+    env.write_text("DISK_RESERVE=1MB\n")
+    with Daemon(tmp_path, model) as daemon:
+        daemon.until("service_ready")
+        env.write_text("DISK_RESERVE=1000TB\n")
+        assert "DISK_RESERVE is 1000000.0 GB" in daemon.until("intake_paused", cause="disk")["text"]
+        env.write_text("DISK_RESERVE=1MB\n")
+        daemon.until("intake_resumed", cause="disk")
+        assert daemon.stop() == 0
+
+
 def asked(port: int, path: str) -> str:
     """Return what an endpoint answers."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}") as answer:

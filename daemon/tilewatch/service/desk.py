@@ -58,6 +58,7 @@ class Desk:
         if cause not in self._closed:
             logger.error("intake_paused", cause=cause, text=text)
         self._closed.add(cause)
+        self._metrics.intake_paused.labels(cause=cause).set(1)
         self._health.degrade(cause, text)
 
     def reopen(self, cause: str) -> None:
@@ -65,6 +66,7 @@ class Desk:
         if cause in self._closed:
             logger.info("intake_resumed", cause=cause)
             self._closed.discard(cause)
+            self._metrics.intake_paused.labels(cause=cause).set(0)
             self._health.mend(cause)
             self.ring()
 

@@ -85,11 +85,10 @@ class Recording:
         Raises:
             SinkError: the encoder or the file system refused; DiskFullError when the volume is full.
         """
-        self._count(tracks)
         numbered = replace(tracks, frame=replace(tracks.frame, index=self._tally.frames))
         for sink in self._sinks:
             sink.write(numbered)
-        self._tally.add(tracks)
+        self._count(tracks)
 
     def complete(self) -> Outcome:
         """Let the result appear; raises as `write`."""
@@ -119,7 +118,9 @@ class Recording:
         frame, count = tracks.frame, tracks.count
         waited = (time.monotonic_ns() - frame.captured_ns) / NANOSECONDS
         boxes = {outcome: getattr(count, outcome) for outcome in ("kept", "merged", "suppressed")}
-        self._metrics.written(waited, boxes, tracks.looks.outcomes())
+        names = self._detector.engine.info.names
+        classes = {class_name(names, label): number for label, number in self._tally.add(tracks).items()}
+        self._metrics.written(waited, boxes, tracks.looks.outcomes(), classes)
         gap, self._end = frame.seconds - self._end, frame.seconds
         if gap > GAP_SECONDS:
             self._gaps += 1

@@ -10,6 +10,7 @@ import socket
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -27,6 +28,7 @@ from tilewatch.jobs.watch import Watcher
 from tilewatch.service import places
 from tilewatch.service.camera import CameraState, CameraStream
 from tilewatch.service.desk import Desk
+from tilewatch.service.modelfile import ModelFile
 from tilewatch.service.outlook import Outlook
 from tilewatch.service.reload import SettingsFile, extent
 from tilewatch.service.trial import Trial
@@ -41,7 +43,6 @@ from tilewatch.telemetry.streams import FileSlots
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from tilewatch.detector import Detector
     from tilewatch.settings import Settings
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 EXIT_CUT_SHORT = 75
 TICK_SECONDS = 1.0
 DISK_SECONDS = 10.0
+MODEL_SECONDS = 10.0
 OPEN_SECONDS = 1800.0
 """An engine may take so long to open: some compile the model first."""
 
@@ -88,13 +90,16 @@ class Service:
         self._reread = asyncio.Event()
         self._pause = asyncio.Event()
         self._detector: Detector | None = None
+        self._model: ModelFile | None = None
         self._streams: list[CameraStream] = []
         self._last_good = settings
         self.shutdown = Shutdown(settings.service.drain_seconds)
         self._settings = settings
         self._lanes = lanes
         self._metrics = metrics.create()
+        self._metrics.target_fps.set(settings.metrics.target_fps)
         self._health = Health(settings.service.stall_seconds)
+        self._metrics.follow(self._health)
         self._desk = Desk(ledger, lanes["ledger"], self._health, self._metrics)
         self._outlook = Outlook(self._health, ledger, settings.path.output_dir)
         self._watchdog = Watchdog(self._health)
@@ -145,6 +150,7 @@ class Service:
                     detector = await stack.enter_async_context(open_detector(self._settings, self._metrics))
             self._last_good = self._settings
             self._detector = detector
+            self._model = await self._lanes["files"].call(ModelFile.seen, Path(detector.engine.info.model_path))
             yield detector
 
     async def _work(self, detector: Detector) -> None:
@@ -241,7 +247,7 @@ class Service:
         async with TaskGroup() as group:
             group.create_task(self._lanes["watchdog"].call(self._watchdog.watch), name="watchdog")
             group.create_task(self._end(), name="end")
-            minders = [self._tick(), self._mind_disk(), self._mind_settings()]
+            minders = [self._tick(), self._mind_disk(), self._mind_model(), self._mind_settings()]
             tasks = [group.create_task(minder, name="minder") for minder in minders]
             if server:
                 group.create_task(server.run(), name="server")
@@ -284,12 +290,15 @@ class Service:
 
     async def _mind_disk(self) -> None:
         """Take no work while there is little room, or the output cannot be written; go on once that is over."""
-        output, reserve = self._settings.path.output_dir, self._settings.disk.reserve
+        output = self._settings.path.output_dir
         while True:
-            usage, writable = await self._lanes["files"].call(_room, output)
-            self._metrics.disk_free.labels(volume="output").set(usage)
-            if usage < reserve:
-                need = f"{usage / 1e9:.1f} GB free, DISK_RESERVE is {reserve / 1e9:.1f} GB"
+            free, size, writable = await self._lanes["files"].call(_room, output)
+            reserve = self._settings.disk.reserve
+            self._metrics.disk_free.labels(volume="output").set(free)
+            self._metrics.disk_size.labels(volume="output").set(size)
+            self._metrics.disk_reserve.labels(volume="output").set(reserve)
+            if free < reserve:
+                need = f"{free / 1e9:.1f} GB free, DISK_RESERVE is {reserve / 1e9:.1f} GB"
                 self._desk.close("disk", f"{output}: {need}: free some room, the work goes on by itself")
             else:
                 self._desk.reopen("disk")
@@ -298,10 +307,23 @@ class Service:
             await self._desk.count()
             await asyncio.sleep(DISK_SECONDS)
 
+    async def _mind_model(self) -> None:
+        """Say whether the model's file was replaced since it was opened: the service goes on with what it has."""
+        while True:
+            if model := self._model:
+                outdated = await self._lanes["files"].call(model.is_outdated)
+                self._metrics.model_outdated.set(outdated)
+                if outdated:
+                    self._health.degrade("model", f"{model.path}: is not the model in use any more: restart to take it")
+                else:
+                    self._health.mend("model")
+            await asyncio.sleep(MODEL_SECONDS)
 
-def _room(output: Path) -> tuple[int, bool]:
-    """Return the free bytes of a folder's volume, and whether it can be written; blocking."""
-    return shutil.disk_usage(output).free, places.is_writable(output)
+
+def _room(output: Path) -> tuple[int, int, bool]:
+    """Return the free and all bytes of a folder's volume, and whether it can be written; blocking."""
+    usage = shutil.disk_usage(output)
+    return usage.free, usage.total, places.is_writable(output)
 
 
 def _check_folders(settings: Settings) -> None:

@@ -39,8 +39,8 @@ class Tally:
         """Most objects of all labels in one frame."""
         self._seen = np.zeros(1024, bool)
 
-    def add(self, tracks: Tracks) -> None:
-        """Count one frame's result."""
+    def add(self, tracks: Tracks) -> Mapping[int, int]:
+        """Count one frame's result and return the tracks in it that are reported for the first time, by label."""
         self.frames += 1
         self.objects += len(tracks)
         self.boxes += tracks.count
@@ -49,8 +49,10 @@ class Tally:
         for label, count in _counts(tracks.label).items():
             self.totals[label] = self.totals.get(label, 0) + count
             self.peak[label] = max(self.peak.get(label, 0), count)
-        for label, count in _counts(tracks.label[self._new(tracks.track_id)]).items():
+        begun = _counts(tracks.label[self._new(tracks.track_id)])
+        for label, count in begun.items():
             self.tracks[label] = self.tracks.get(label, 0) + count
+        return begun
 
     @property
     def track_count(self) -> int:

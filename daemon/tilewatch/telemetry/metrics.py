@@ -20,15 +20,19 @@ from prometheus_client import (
 )
 
 from tilewatch.errors import TilewatchError
+from tilewatch.telemetry.classes import ClassLabels
 from tilewatch.telemetry.rate import Rate
 from tilewatch.telemetry.streams import StreamMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from tilewatch.telemetry.health import Health
+
 STAGES = ("decode", "tile", "infer", "track", "encode")
 JOB_STATES = ("waiting", "ready", "running", "done", "failed", "cancelled")
 TILE_OUTCOMES = ("inferred", "reused", "outside_roi")
+INTAKE_CAUSES = ("disk", "output")
 FRAME_BUDGET_SECONDS = 1 / 30
 BUCKETS = tuple(FRAME_BUDGET_SECONDS * factor for factor in (0.01, 0.03, 0.1, 0.3, 0.5, 1, 2, 4, 8, 16, 32, 64))
 """Multiples of the time one frame has at 30 frames a second."""
@@ -50,6 +54,10 @@ class Metrics:
     """{stream, outcome}: outcome is kept, merged or suppressed."""
     tiles: Counter
     """{outcome}: see TILE_OUTCOMES."""
+    tracks: Counter
+    """{class}: tracks by the class they were first reported with."""
+    class_labels: ClassLabels
+    """Bounds the classes that are told apart."""
     stage_duration: Histogram
     """{stage}: seconds from asking a stage for an item to having it, waits for input excluded."""
     channel_wait: Counter
@@ -60,6 +68,8 @@ class Metrics:
     """{stream, stage}: most items that can wait there."""
     batch_items: Histogram
     """Tiles in one engine call."""
+    batch_capacity: Gauge
+    """Most tiles in one engine call, as the engine in use wants it."""
     batch_duration: Histogram
     """Seconds from an engine call's submit to its result."""
     latency: Histogram
@@ -77,7 +87,21 @@ class Metrics:
     job_failures: Counter
     """{reason}: reason is that of the error's class."""
     disk_free: Gauge
-    """{volume}: bytes; volume is the lower-case name of the setting, as output_dir."""
+    """{volume}: bytes; volume is `output`, that of OUTPUT_DIR."""
+    disk_size: Gauge
+    """{volume}: bytes, free or not."""
+    disk_reserve: Gauge
+    """{volume}: bytes below which no new video is begun (DISK_RESERVE)."""
+    ready: Gauge
+    """1 while work is taken, as /healthz/ready says."""
+    stalled_stages: Gauge
+    """Stages that have held one item for longer than STALL_SECONDS: the process is about to be ended."""
+    intake_paused: Gauge
+    """{cause}: 1 while no new work is begun because of it; see INTAKE_CAUSES."""
+    target_fps: Gauge
+    """Frames a second that are asked for (METRICS_TARGET_FPS); 0: nothing is."""
+    model_outdated: Gauge
+    """1 while the model's file is another one than that in use."""
     settings_refused: Gauge
     """Changes of settings that are refused at present."""
     engine: Info
@@ -93,6 +117,16 @@ class Metrics:
         """Say what inference runs on."""
         facts = {"backend": backend, "device": device, "precision": precision, "model": model, "sha256": sha256}
         self.engine.info(facts)
+
+    def follow(self, health: Health) -> None:
+        """Show, at every scrape, whether work is taken and how much stands still."""
+        self.ready.set_function(lambda: float(bool(health.ready())))
+        self.stalled_stages.set_function(lambda: float(len(health.live().reasons)))
+
+    def tracked(self, by_class: Mapping[str, int]) -> None:
+        """Count tracks that were reported for the first time, by the name of their class."""
+        for name, count in by_class.items():
+            self.tracks.labels(self.class_labels.of(name)).inc(count)
 
     def batch_done(self, tiles: int, seconds: float) -> None:
         """Count one engine call that came back."""
@@ -120,11 +154,14 @@ def create(registry: CollectorRegistry | None = None) -> Metrics:
         inference_rate=rate,
         boxes=make.counter("boxes", "Boxes by what became of them.", "stream", "outcome"),
         tiles=make.counter("tiles", "Tiles by what became of them.", "outcome"),
+        tracks=make.counter("tracks", "Tracks by the class they were first reported with.", "class"),
+        class_labels=ClassLabels(),
         stage_duration=make.histogram("stage_duration_seconds", "Time a stage took for one item.", BUCKETS, "stage"),
         channel_wait=make.counter("channel_wait_seconds", "Time a stage waited for room behind it.", "stage"),
         channel_items=make.gauge("channel_items", "Items waiting behind a stage.", "stream", "stage"),
         channel_capacity=make.gauge("channel_capacity_items", "Most items that can wait there.", "stream", "stage"),
         batch_items=make.histogram("batch_items", "Tiles in one engine call.", BATCHES),
+        batch_capacity=make.gauge("batch_capacity_items", "Most tiles in one engine call."),
         batch_duration=make.histogram("batch_duration_seconds", "Time from submit to result.", BUCKETS),
         latency=make.histogram("latency_seconds", "Time from decode to written.", BUCKETS, "stream"),
         last_frame=make.gauge("last_frame_timestamp_seconds", "When the last frame was written.", "stream"),
@@ -134,6 +171,13 @@ def create(registry: CollectorRegistry | None = None) -> Metrics:
         job_queue_depth=make.gauge("job_queue_depth", "Jobs that wait for room to run."),
         job_failures=make.counter("job_failures", "Jobs set aside as failed, by reason.", "reason"),
         disk_free=make.gauge("disk_free_bytes", "Room on the volume of a folder.", "volume"),
+        disk_size=make.gauge("disk_size_bytes", "Size of the volume of a folder.", "volume"),
+        disk_reserve=make.gauge("disk_reserve_bytes", "Room below which no new video is begun.", "volume"),
+        ready=make.gauge("ready", "1 while work is taken."),
+        stalled_stages=make.gauge("stalled_stages", "Stages that have held one item for too long."),
+        intake_paused=make.gauge("intake_paused", "1 while no new work is begun because of it.", "cause"),
+        target_fps=make.gauge("target_fps", "Frames per second that are asked for; 0 where nothing is."),
+        model_outdated=make.gauge("model_outdated", "1 while the model's file is not the one in use."),
         settings_refused=make.gauge("settings_refused", "Changes of settings that are refused at present."),
         engine=Info("tilewatch_engine", "What inference runs on.", registry=make.registry),
         build_info=make.gauge("build_info", "Version of the program.", "version"),
@@ -142,6 +186,8 @@ def create(registry: CollectorRegistry | None = None) -> Metrics:
         found.tiles.labels(outcome=outcome)
     for reason in _reasons(TilewatchError):
         found.job_failures.labels(reason=reason)
+    for cause in INTAKE_CAUSES:
+        found.intake_paused.labels(cause=cause)
     found.count_jobs({})
     return found
 

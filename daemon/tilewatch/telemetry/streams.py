@@ -105,13 +105,27 @@ class StreamMetrics:
         """Count the time a stage waited for room behind it."""
         self._metrics.channel_wait.labels(stage=stage).inc(seconds)
 
-    def written(self, latency_seconds: float, boxes: Mapping[str, int], tiles: Mapping[str, int]) -> None:
-        """Count a frame's result: its age since it was decoded, its boxes and its tiles by outcome."""
+    def written(
+        self,
+        latency_seconds: float,
+        boxes: Mapping[str, int],
+        tiles: Mapping[str, int],
+        tracks: Mapping[str, int],
+    ) -> None:
+        """Count a frame's result.
+
+        Args:
+            latency_seconds: its age since it was decoded.
+            boxes: by outcome.
+            tiles: by outcome.
+            tracks: reported for the first time, by the name of their class.
+        """
         self._metrics.latency.labels(stream=self.label).observe(latency_seconds)
         for outcome, count in boxes.items():
             self._metrics.boxes.labels(stream=self.label, outcome=outcome).inc(count)
         for outcome, count in tiles.items():
             self._metrics.tiles.labels(outcome=outcome).inc(count)
+        self._metrics.tracked(tracks)
 
     def restarted(self, reason: str) -> None:
         """Count a restart; `reason` is that of the error's class."""

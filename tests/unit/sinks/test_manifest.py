@@ -101,8 +101,8 @@ def test_fingerprint_tells_contents_apart_and_names_not(tmp_path: Path) -> None:
 def test_tally_counts_each_track_once_and_sums_boxes() -> None:
     """Distinct tracks by class, boxes summed, the busiest frame; id 0 is no track."""
     tally = Tally()
-    tally.add(make_tracks(0, [(1, 0, 0.5, 0, 0, 9, 9), (5000, 1, 0.5, 0, 0, 9, 9)]))
-    tally.add(make_tracks(1, [(1, 0, 0.5, 0, 0, 9, 9)]))
+    assert tally.add(make_tracks(0, [(1, 0, 0.5, 0, 0, 9, 9), (5000, 1, 0.5, 0, 0, 9, 9)])) == {0: 1, 1: 1}
+    assert tally.add(make_tracks(1, [(1, 0, 0.5, 0, 0, 9, 9)])) == {}
     tally.add(make_tracks(2, [(0, 0, 0.5, 0, 0, 9, 9)]))
     assert tally.tracks == {0: 1, 1: 1}
     assert (tally.frames, tally.objects, tally.peak_objects) == (3, 4, 2)

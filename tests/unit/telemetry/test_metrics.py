@@ -16,6 +16,7 @@ from tests.support.loops import run_on
 from tilewatch.flow.channel import Channel
 from tilewatch.flow.pipeline import Pipeline, Step
 from tilewatch.telemetry import metrics
+from tilewatch.telemetry.health import Health
 from tilewatch.telemetry.metrics import STAGES
 from tilewatch.telemetry.streams import FileSlots
 
@@ -57,7 +58,7 @@ async def process(name: str, made: metrics.Metrics, label: str) -> None:
     stream = made.stream(label)
     await Pipeline(name, steps, stream).run()
     stream.skipped("tile")
-    stream.written(0.1, {"kept": 3, "merged": 1, "suppressed": 0}, {"inferred": 8})
+    stream.written(0.1, {"kept": 3, "merged": 1, "suppressed": 0}, {"inferred": 8}, {"person": 2})
 
 
 def test_a_thousand_videos_leave_no_more_series_than_four() -> None:
@@ -125,6 +126,38 @@ def test_counts_that_may_alert_start_at_zero() -> None:
     assert samples(made)["tilewatch_jobs", frozenset({("state", "done")})] == 2
 
 
+def test_classes_are_told_apart_up_to_a_hundred() -> None:
+    """A model of a thousand classes is no thousand series: what comes after the first hundred is counted together."""
+    made = metrics.create()
+    stream = made.stream("cam")
+    for number in range(1000):
+        stream.written(0.1, {}, {}, {f"class_{number}": 1})
+    stream.written(0.1, {}, {}, {"class_7": 2, "class_900": 3})
+    found = {dict(labels)["class"]: value for (name, labels), value in samples(made).items() if "tracks" in name}
+    assert len(found) == 101
+    assert found["class_7"] == 3
+    assert found["other"] == 900 + 3
+
+
+def test_health_is_read_at_the_scrape() -> None:
+    """Not ready before the engine is warm; a stage that stands still is counted, and makes it not ready."""
+    made, now = metrics.create(), [0.0]
+    health = Health(60, clock=lambda: now[0])
+    made.follow(health)
+
+    def shown() -> tuple[float, float]:
+        found = samples(made)
+        return found["tilewatch_ready", frozenset()], found["tilewatch_stalled_stages", frozenset()]
+
+    assert shown() == (0, 0)
+    health.warmed_up()
+    assert shown() == (1, 0)
+    with health.working("file-0", "encode"):
+        now[0] = 61
+        assert shown() == (0, 1)
+    assert shown() == (1, 0)
+
+
 def exposed() -> str:
     """Return the text of metrics that all have a value."""
     made = metrics.create()
@@ -133,9 +166,11 @@ def exposed() -> str:
     stream.given("encode", 0.1)
     stream.restarted("stream_failed")
     stream.waited("decode", 1)
-    stream.written(0.1, {"kept": 1}, {"inferred": 8})
+    stream.written(0.1, {"kept": 1}, {"inferred": 8}, {"person": 1})
     made.batch_done(8, 0.01)
-    made.disk_free.labels(volume="output_dir").set(1)
+    made.disk_free.labels(volume="output").set(1)
+    made.disk_size.labels(volume="output").set(1)
+    made.disk_reserve.labels(volume="output").set(1)
     made.build_info.labels(version="1").set(1)
     made.engine_opened(backend="openvino", device="CPU", precision="f32", model="m.onnx", sha256="0")
     with stream.running([Channel[int]("decode", 3)]):
