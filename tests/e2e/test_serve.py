@@ -228,15 +228,18 @@ def test_folders_that_do_not_do_stop_the_start(tmp_path: Path, model: Path) -> N
     assert "OUTPUT_DIR" in refused.stderr
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [({"MODEL_PATH": "/nowhere.onnx"}, "/nowhere.onnx"), ({"TILE_SIZE": "96", "TILE_OVERLAP": "16"}, "TILE_SIZE=64")],
-)
-def test_model_that_does_not_do_stops_the_start(
-    tmp_path: Path, model: Path, settings: dict[str, str], said: str
-) -> None:
+@pytest.mark.parametrize(("path", "tile", "said"), [("/nowhere.onnx", 64, "/nowhere.onnx"), ("", 96, "TILE_SIZE=64")])
+def test_model_that_does_not_do_stops_the_start(tmp_path: Path, model: Path, path: str, tile: int, said: str) -> None:
     """At once, with exit code 78 and what to do: not by the watchdog, two minutes later, for another reason."""
-    folders = {"WATCH_DIR": str(tmp_path), "OUTPUT_DIR": str(tmp_path / "out")}
-    refused = run_tilewatch("serve", code=78, **{"METRICS_PORT": "0", "MODEL_PATH": str(model), **folders, **settings})
+    refused = run_tilewatch(
+        "serve",
+        code=78,
+        WATCH_DIR=str(tmp_path),
+        OUTPUT_DIR=str(tmp_path / "out"),
+        MODEL_PATH=path or str(model),
+        TILE_SIZE=str(tile),
+        TILE_OVERLAP="16",
+        METRICS_PORT="0",
+    )
     assert said in refused.stderr
     assert "process_stalled" not in refused.stdout

@@ -107,7 +107,6 @@ def test_what_stands_still_fires(tmp_path: Path, services: Services) -> None:
             prometheus.await_alert("TilewatchStalled", instance=hung)
             prometheus.await_alert("TilewatchSlow", instance=slow)
             prometheus.await_alert("TilewatchDroppingFrames", instance=slow, stream="gate")
-            assert not prometheus.fired("TilewatchStalled", instance=slow)
             assert not prometheus.fired("TilewatchStalled", instance=opening)
             assert not prometheus.fired("TilewatchDiskFull")
 
