@@ -36,8 +36,8 @@ workflow-lint:
 	$(BIN)/yamllint --strict .github $(MANIFESTS)
 	$(BIN)/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema -q --builtin-schema vendor.dependabot .github/dependabot.yml
-	$(BIN)/zizmor --offline --quiet .github
-	$(BIN)/shellcheck deploy/jetson/*.sh
+	$(BIN)/zizmor --offline --quiet --min-severity medium .github
+	$(BIN)/shellcheck .github/*.sh deploy/jetson/*.sh
 
 types: ## mypy, strict, for Python 3.10
 	$(BIN)/mypy daemon tests healthcheck

@@ -97,7 +97,7 @@ def test_settings_in_the_environment_are_known(manifests: list[Manifest]) -> Non
 def test_the_program_can_write_where_it_has_to(manifests: list[Manifest]) -> None:
     """Results, cache and temporary files; inputs and models can only be read."""
     writable = {path for path, (mount, _) in mounts(manifests).items() if not mount.get("readOnly")}
-    assert writable == {"/output", "/cache", "/tmp"}
+    assert writable == {"/output", "/cache", "/tmp"}  # noqa: S108 a mount of the pod
     assert mounts(manifests).keys() - writable == {"/videos", "/models", "/etc/tilewatch"}
 
 
@@ -164,9 +164,7 @@ def test_jetsons_have_a_pod_each_with_their_own_folders() -> None:
         ("keda", "ScaledObject", "minReplicaCount", "maxReplicaCount"),
     ],
 )
-def test_autoscalers_own_the_number_of_pods(
-    tmp_path: Path, component: str, kind: str, least: str, most: str
-) -> None:
+def test_autoscalers_own_the_number_of_pods(tmp_path: Path, component: str, kind: str, least: str, most: str) -> None:
     """From one, since somebody has to watch, to four; applying the manifests again does not set it back."""
     manifests = render_with(tmp_path, "cpu", component)
     spec = one(manifests, kind)["spec"]
