@@ -2,8 +2,9 @@
 VENV ?= .venv
 BIN = $(VENV)/bin
 SOURCES = daemon tests healthcheck setup.py
+MANIFESTS = deploy/kubernetes
 
-.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e monitoring accuracy bench soak docs run check clean
+.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e monitoring accuracy bench soak docs run check clean workflow-lint kubernetes
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,7 +23,7 @@ fmt: ## format
 	$(BIN)/ruff check -q --fix $(SOURCES)
 	$(BIN)/ruff format -q $(SOURCES)
 
-lint: cython-lint ## ruff, import contracts, cython-lint, spelling
+lint: cython-lint workflow-lint ## ruff, import contracts, cython-lint, workflows, manifests, spelling
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check -q $(SOURCES)
 	$(BIN)/lint-imports
@@ -30,6 +31,13 @@ lint: cython-lint ## ruff, import contracts, cython-lint, spelling
 
 cython-lint:
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint ext
+
+workflow-lint:
+	$(BIN)/yamllint --strict .github $(MANIFESTS)
+	$(BIN)/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema -q --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/zizmor --offline --quiet --min-severity medium .github
+	$(BIN)/shellcheck .github/*.sh deploy/jetson/*.sh
 
 types: ## mypy, strict, for Python 3.10
 	$(BIN)/mypy daemon tests healthcheck
@@ -48,6 +56,15 @@ monitoring: ## rules, dashboard, and every alert with its fault, with a real Pro
 
 accuracy: ## detection, merge and tracking against ground truth
 	$(BIN)/pytest tests/accuracy -rA
+
+kubernetes: ## what checkov thinks of the rendered manifests (in an environment of its own: .venv-checkov)
+	[ -x .venv-checkov/bin/checkov ] || { python3 -m venv .venv-checkov && .venv-checkov/bin/pip install -q checkov; }
+	mkdir -p build/kubernetes/cpu build/kubernetes/nvidia build/kubernetes/jetson
+	$(BIN)/kubectl kustomize $(MANIFESTS)/engine >build/kubernetes/nvidia/engine.yaml
+	for overlay in cpu nvidia jetson; do \
+	  $(BIN)/kubectl kustomize $(MANIFESTS)/overlays/$$overlay >build/kubernetes/$$overlay/manifests.yaml && \
+	  .venv-checkov/bin/checkov --config-file $(MANIFESTS)/checkov.yaml -d build/kubernetes/$$overlay || exit 1; \
+	done
 
 bench: ## speed against the bare engine; PEERS=python: against other libraries in that environment too
 	$(BIN)/python -m tests.bench.bench_core
