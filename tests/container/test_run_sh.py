@@ -45,7 +45,7 @@ def test_a_video_and_a_folder_elsewhere(tag: str, tmp_path: Path) -> None:
     env = environment(TILEWATCH_IMAGE=tag, CONFIDENCE_THRESHOLD="0.7", XDG_CACHE_HOME=str(tmp_path / "cache"))
     subprocess.run(command(clip, "-o", results), cwd=here, env=env, check=True, capture_output=True, timeout=100)
     manifest = results / "a clip" / "manifest.json"
-    assert json.loads(manifest.read_text())["settings"]["threshold"]["confidence_threshold"] == 0.7
+    assert json.loads(manifest.read_text())["settings"]["CONFIDENCE_THRESHOLD"] == 0.7
     assert manifest.stat().st_uid == os.getuid()
 
 
@@ -61,13 +61,9 @@ def test_interrupt_leaves_a_playable_result_and_no_container(tag: str, tmp_path:
     """Ctrl-C ends it as it ends the program: exit code 75, what was done is there, the container is gone."""
     make_clip(tmp_path / "clip.mp4", Clip(frames=2000, width=640, height=384))
     env = environment(TILEWATCH_IMAGE=tag, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    words = command("clip.mp4", "-o", "out")
     with subprocess.Popen(
-        command("clip.mp4", "-o", "out"),
-        cwd=tmp_path,
-        env=env,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
+        words, cwd=tmp_path, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     ) as running:
         assert running.stderr is not None
         log = []
