@@ -112,7 +112,7 @@ gpu() {
   printf '%s\n' --runtime=nvidia -eNVIDIA_VISIBLE_DEVICES=all -eNVIDIA_DRIVER_CAPABILITIES=compute,utility,video --shm-size=2g
   if [ "$1" = jetson ]; then
     local device
-    for device in "$root"/dev/nvmap "$root"/dev/nvhost-gpu "$root"/dev/dri/renderD*; do
+    for device in "$root"/dev/nvmap "$root"/dev/nvhost-gpu "$root"/dev/dri/*; do
       if [ -e "$device" ]; then stat -c '--group-add=%g' "$device"; fi
     done | sort -u
   fi

@@ -13,6 +13,7 @@ import pytest
 from tests.support.program import ROOT, environment
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 RECORDER = """#!/bin/bash
@@ -41,7 +42,7 @@ def called(docker: Path, cwd: Path, *arguments: object, code: int = 0, **env: st
     done = subprocess.run(
         [ROOT / "run.sh", *map(str, arguments)],
         cwd=cwd,
-        env=environment(PATH=path, XDG_CACHE_HOME=str(docker / "cache"), **env),
+        env=environment(PATH=path, XDG_CACHE_HOME=str(docker / "cache"), **(env or {})),
         capture_output=True,
         text=True,
         check=False,
@@ -50,9 +51,9 @@ def called(docker: Path, cwd: Path, *arguments: object, code: int = 0, **env: st
     return done
 
 
-def mounted(docker: Path, cwd: Path, *arguments: object, **env: str) -> list[str]:
+def mounted(docker: Path, cwd: Path, *arguments: object, env: Mapping[str, str] | None = None) -> list[str]:
     """Return the mounts run.sh asks for, without those of the working folder and the cache."""
-    done = called(docker, cwd, *arguments, **env)
+    done = called(docker, cwd, *arguments, env=env)
     assert "using the container image tilewatch:latest" in done.stderr
     return [line.removeprefix("-v") for line in done.stdout.splitlines() if line.startswith("-v") and len(line) > 2]
 
@@ -98,9 +99,9 @@ def test_exported_settings_hold_in_the_container(tmp_path: Path, docker: Path) -
     model, results = tmp_path / "model.onnx", tmp_path / "results"
     model.touch()
     env = {"CONFIDENCE_THRESHOLD": "0.4", "MODEL_PATH": str(model), "OUTPUT_DIR": str(results)}
-    words = called(docker, here, "a.mp4", **env).stdout.splitlines()
+    words = called(docker, here, "a.mp4", env=env).stdout.splitlines()
     assert {"-eCONFIDENCE_THRESHOLD", "-eMODEL_PATH", "-eOUTPUT_DIR"} < set(words)
-    assert set(mounted(docker, here, "a.mp4", **env)) == {f"{model}:{model}:ro", f"{results}:{results}"}
+    assert set(mounted(docker, here, "a.mp4", env=env)) == {f"{model}:{model}:ro", f"{results}:{results}"}
 
 
 def test_nothing_is_granted_and_nothing_left(tmp_path: Path, docker: Path) -> None:
@@ -117,7 +118,7 @@ def test_image_for_nvidia_gets_the_gpu(tmp_path: Path, docker: Path, target: str
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev" / device).touch()
     env = {"FAKE_TARGET": target, "FAKE_RUNTIMES": CARD, "TILEWATCH_HOST_ROOT": str(tmp_path)}
-    assert "--runtime=nvidia" in called(docker, tmp_path, "a.mp4", **env).stdout.splitlines()
+    assert "--runtime=nvidia" in called(docker, tmp_path, "a.mp4", env=env).stdout.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_image_for_nvidia_is_not_started_without_a_gpu(
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev" / device).touch()
     env = {"FAKE_TARGET": target, "FAKE_RUNTIMES": runtimes, "TILEWATCH_HOST_ROOT": str(tmp_path)}
-    done = called(docker, tmp_path, "a.mp4", code=70, **env)
+    done = called(docker, tmp_path, "a.mp4", code=70, env=env)
     assert message in done.stderr
     assert "run" not in done.stdout.splitlines()
 
@@ -155,8 +156,8 @@ def test_dry_run_prints_the_command_and_makes_nothing(tmp_path: Path, docker: Pa
 
 def test_named_image_that_is_not_there_is_an_error(tmp_path: Path, docker: Path) -> None:
     """Never a quiet way out to the local environment; without a name that is where it goes."""
-    done = called(docker, tmp_path, "a.mp4", "--image", "tilewatch:gone", code=69, FAKE_IMAGE="gone")
+    done = called(docker, tmp_path, "a.mp4", "--image", "tilewatch:gone", code=69, env={"FAKE_IMAGE": "gone"})
     assert "there is no image tilewatch:gone" in done.stderr
-    local = called(docker, tmp_path, "a.mp4", "--dry-run", FAKE_IMAGE="gone").stdout
+    local = called(docker, tmp_path, "a.mp4", "--dry-run", env={"FAKE_IMAGE": "gone"}).stdout
     assert "-m tilewatch run a.mp4" in local
     assert "-m tilewatch run a.mp4" in called(docker, tmp_path, "a.mp4", "--dry-run", "--local").stdout

@@ -38,7 +38,7 @@ ELSEWHERE = {"cpu": set(), "cuda": {"openvino", "tensorrt-cu12"}, "jetson": {"op
 def pins(name: str) -> dict[str, str]:
     """Return the versions in a lock file by package; every line of it must be a comment or a pin with hashes."""
     text = (LOCKS / f"{name}.txt").read_text(encoding="ascii")
-    found = {canonicalize_name(pin["name"]): pin["version"] for pin in PIN.finditer(text)}
+    found: dict[str, str] = {canonicalize_name(pin["name"]): pin["version"] for pin in PIN.finditer(text)}
     rest = [line for line in PIN.sub("", text).splitlines() if line.strip() and not line.lstrip().startswith("#")]
     assert not rest, f"{name}.txt: neither a pin with hashes nor a comment: {rest[:3]}"
     return found
