@@ -36,7 +36,9 @@ def docker(tmp_path: Path) -> Path:
     return program.parent
 
 
-def called(docker: Path, cwd: Path, *arguments: object, code: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
+def called(
+    docker: Path, cwd: Path, *arguments: object, code: int = 0, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run run.sh in a folder, check its exit code, and return what it and `docker` printed."""
     path = f"{docker}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
