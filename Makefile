@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 SOURCES = daemon tests healthcheck setup.py
 MANIFESTS = deploy/kubernetes
 
-.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e monitoring accuracy bench soak docs run check clean workflow-lint kubernetes
+.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e monitoring accuracy bench soak docs run check clean workflow-lint kubernetes docker-lint shell-lint container lock
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -23,7 +23,7 @@ fmt: ## format
 	$(BIN)/ruff check -q --fix $(SOURCES)
 	$(BIN)/ruff format -q $(SOURCES)
 
-lint: cython-lint workflow-lint ## ruff, import contracts, cython-lint, workflows, manifests, spelling
+lint: cython-lint docker-lint shell-lint workflow-lint ## ruff, import contracts, the other languages, spelling
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check -q $(SOURCES)
 	$(BIN)/lint-imports
@@ -37,7 +37,11 @@ workflow-lint:
 	$(BIN)/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema -q --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/zizmor --offline --quiet --min-severity medium .github
-	$(BIN)/shellcheck .github/*.sh deploy/jetson/*.sh
+docker-lint:
+	$(BIN)/hadolint Dockerfile.multi
+
+shell-lint:
+	$(BIN)/shellcheck --external-sources .ci/run $$(git ls-files '*.sh')
 
 types: ## mypy, strict, for Python 3.10
 	$(BIN)/mypy daemon tests healthcheck
@@ -65,6 +69,11 @@ kubernetes: ## what checkov thinks of the rendered manifests (in an environment 
 	  $(BIN)/kubectl kustomize $(MANIFESTS)/overlays/$$overlay >build/kubernetes/$$overlay/manifests.yaml && \
 	  .venv-checkov/bin/checkov --config-file $(MANIFESTS)/checkov.yaml -d build/kubernetes/$$overlay || exit 1; \
 	done
+container: ## the images, with a real Docker Engine
+	$(BIN)/pytest tests/container -rA
+
+lock: ## renew the locked dependencies of the images (needs uv); ARGS=--upgrade takes the newest
+	deploy/lock.sh $(ARGS)
 
 bench: ## speed against the bare engine; PEERS=python: against other libraries in that environment too
 	$(BIN)/python -m tests.bench.bench_core
