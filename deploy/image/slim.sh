@@ -1,0 +1,28 @@
+#!/bin/bash
+# Slims the environment /opt/tilewatch and compiles its Python files. Every line says what goes and why nobody misses it; the
+# tests then run the image as it is, so that what somebody does miss is found there.
+set -euo pipefail
+cd /opt/tilewatch/lib/python3.*/site-packages
+
+# OpenVINO (not in every image): the engine opens the CPU plugin, and reads ONNX and OpenVINO's own format.
+rm -rf openvino/{include,cmake} openvino/libs/{cache.json,libopenvino_c.so*} \
+  openvino/libs/libopenvino_{intel_gpu,intel_npu,auto,auto_batch,hetero}_plugin.so \
+  openvino/libs/libopenvino_{tensorflow,tensorflow_lite,pytorch,paddle,jax,gguf}_frontend.so*
+# ONNX Runtime: tools to make, convert and quantise models.
+rm -rf onnxruntime/{backend,datasets,quantization,tools,transformers}
+# ONNX: what backends are tested with.
+rm -rf onnx/backend/test onnx/test
+# OpenCV: trained cascades.
+rm -f cv2/data/*.xml
+# NumPy: builds Fortran modules.
+rm -rf numpy/{distutils,f2py}
+# Packages' own tests; headers, sources, static libraries and type stubs: nothing of it runs.
+find . -type d -name tests -prune -exec rm -rf {} +
+find . -type f -regex '.*\.\(pyi\|pyx\|pxd\|h\|hpp\|c\|cpp\|a\|lib\)' -delete
+# Symbol tables of the packages' modules. The libraries beside them (*.libs) were relinked by their packagers and stay.
+find . -type f -name '*.so' ! -path '*.libs/*' ! -path './openvino/libs/*' -exec strip --strip-unneeded {} +
+# What came with the environment to install things.
+rm -rf pip pip-* setuptools setuptools-* pkg_resources _distutils_hack distutils-precedence.pth
+rm -f /opt/tilewatch/bin/{pip*,activate*,Activate*}
+# The root is read-only: Python's compiled files are made here, and are not held against their sources at every start.
+/opt/tilewatch/bin/python -m compileall -q --invalidation-mode unchecked-hash .
