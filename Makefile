@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SOURCES = daemon tests healthcheck setup.py
 
-.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e accuracy bench soak docs run check clean
+.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e accuracy bench bench-container soak docs run check clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,9 @@ bench: ## speed against the bare engine; PEERS=python: against other libraries i
 	$(BIN)/python -m tests.bench.bench_peers $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python -m tests.bench.bench_mosaic $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python -m tests.bench.bench_memory
+
+bench-container: ## the program in its image (IMAGE=tilewatch:cpu) against the same without: speed, memory, start
+	$(BIN)/python -m tests.bench.bench_container $(if $(IMAGE),--image $(IMAGE))
 
 soak: ## kill and stop the service at random moments
 	$(BIN)/python -m tests.bench.soak
