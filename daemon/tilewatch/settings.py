@@ -607,7 +607,7 @@ def _check_names(path: Path) -> None:
 
 
 def _is_foreign(name: str, known: Mapping[str, object]) -> bool:
-    """Tell whether a name is of the tools beside tilewatch, rather than one of ours behind a prefix it does not have."""
+    """Tell whether a name is of the tools beside tilewatch, and not one of ours behind a needless prefix."""
     return name.startswith(FOREIGN_PREFIXES) and name.removeprefix("TILEWATCH_") not in known
 
 

@@ -70,7 +70,10 @@ def main() -> None:
     arguments = parser.parse_args()
     clip = data_path("clips/vtest.avi")
     with tempfile.TemporaryDirectory() as name:
-        ways = {"native": native(Path(name)), "container": container(Path(name), arguments.image, clip, arguments.model)}
+        ways = {
+            "native": native(Path(name)),
+            "container": container(Path(name), arguments.image, clip, arguments.model),
+        }
         for way in ways.values():  # fill the caches of compiled graphs
             run(way, clip, arguments.model, 1)
         rounds = [measure(ways, clip, arguments.model, arguments.frames, turn) for turn in range(arguments.rounds)]

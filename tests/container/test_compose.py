@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from datetime import datetime
@@ -159,13 +160,25 @@ def test_ten_restarts_in_a_row_lose_nothing(service: Stack, clip: Path, undistur
     assert_whole(service, "restarted", undisturbed)
 
 
+def test_restarted_engine_brings_it_back(service: Stack, clip: Path, undisturbed: bytes) -> None:
+    """As after a restart of the machine; TILEWATCH_TEST_ENGINE_RESTART is the command that does it here."""
+    command = os.environ.get("TILEWATCH_TEST_ENGINE_RESTART")
+    if not command:
+        pytest.skip("restarting the engine disturbs whoever uses it: TILEWATCH_TEST_ENGINE_RESTART names no command")
+    begin(service, clip, "engine")
+    subprocess.run(["bash", "-euc", command], check=True)  # noqa: S607
+    assert service.until("work_resumed")["frames"] > 0
+    service.until("job_done", path="engine.mp4")
+    assert_whole(service, "engine", undisturbed)
+
+
 def test_two_at_one_folder_do_every_video_once(
     image: str, service: Stack, clip: Path, undisturbed: bytes, tmp_path: Path
 ) -> None:
     """What one of them had in work when it was stopped, the other goes on with."""
-    folders = {"TILEWATCH_VIDEOS": service.videos, "TILEWATCH_OUTPUT": service.output}
+    shared: dict[str, Any] = {"TILEWATCH_VIDEOS": service.videos, "TILEWATCH_OUTPUT": service.output}
     names = [f"shared-{number}" for number in range(4)]
-    with Stack(tmp_path / "second", image, f"{PROJECT}-second", **folders) as second:
+    with Stack(tmp_path / "second", image, f"{PROJECT}-second", **shared) as second:
         tiny_detector(second.folder / "models" / "model.onnx")
         second.settle(**QUICK)
         second.up().until("service_ready")
@@ -250,8 +263,8 @@ from tilewatch.cli import run_command_line
 from tilewatch.video.source import VideoSource
 whole, first = VideoSource.read, iter(range(6))
 def read(self):
-    if next(first, None) is None and not Path("/output/frozen").exists():
-        Path("/output/frozen").touch()
+    if next(first, None) is None and not Path("/output/.frozen").exists():
+        Path("/output/.frozen").touch()
         SimpleQueue().get()
     return whole(self)
 VideoSource.read = read

