@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SOURCES = daemon tests healthcheck setup.py
 
-.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e accuracy bench bench-container soak docs run check clean
+.PHONY: help install ext ext-debug fmt lint cython-lint docker-lint shell-lint types test integration e2e accuracy container lock bench bench-container soak docs run check clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,7 +22,7 @@ fmt: ## format
 	$(BIN)/ruff check -q --fix $(SOURCES)
 	$(BIN)/ruff format -q $(SOURCES)
 
-lint: cython-lint ## ruff, import contracts, cython-lint, spelling
+lint: cython-lint docker-lint shell-lint ## ruff, import contracts, cython-lint, hadolint, shellcheck, spelling
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check -q $(SOURCES)
 	$(BIN)/lint-imports
@@ -30,6 +30,12 @@ lint: cython-lint ## ruff, import contracts, cython-lint, spelling
 
 cython-lint:
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint ext
+
+docker-lint:
+	$(BIN)/hadolint Dockerfile.multi
+
+shell-lint:
+	$(BIN)/shellcheck --external-sources .ci/run $$(git ls-files '*.sh')
 
 types: ## mypy, strict, for Python 3.10
 	$(BIN)/mypy daemon tests healthcheck
@@ -45,6 +51,12 @@ e2e: ## the program as a process
 
 accuracy: ## detection, merge and tracking against ground truth
 	$(BIN)/pytest tests/accuracy -rA
+
+container: ## the images, with a real Docker Engine
+	$(BIN)/pytest tests/container -rA
+
+lock: ## renew the locked dependencies of the images (needs uv); ARGS=--upgrade takes the newest
+	deploy/lock.sh $(ARGS)
 
 bench: ## speed against the bare engine; PEERS=python: against other libraries in that environment too
 	$(BIN)/python -m tests.bench.bench_core

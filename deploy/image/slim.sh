@@ -21,8 +21,8 @@ find . -type d -name tests -prune -exec rm -rf {} +
 find . -type f -regex '.*\.\(pyi\|pyx\|pxd\|h\|hpp\|c\|cpp\|a\|lib\)' -delete
 # Symbol tables of the packages' modules. The libraries beside them (*.libs) were relinked by their packagers and stay.
 find . -type f -name '*.so' ! -path '*.libs/*' ! -path './openvino/libs/*' -exec strip --strip-unneeded {} +
-# What came with the environment to install things.
+# What came with the environment to install things, and the packages' own commands.
 rm -rf pip pip-* setuptools setuptools-* pkg_resources _distutils_hack distutils-precedence.pth
-rm -f /opt/tilewatch/bin/{pip*,activate*,Activate*}
+find /opt/tilewatch/bin -type f ! -name "python*" -delete
 # The root is read-only: Python's compiled files are made here, and are not held against their sources at every start.
 /opt/tilewatch/bin/python -m compileall -q --invalidation-mode unchecked-hash .

@@ -11,7 +11,7 @@ rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/a
 # host's: their numbers are added when the container is started.
 groupadd --gid 10001 tilewatch
 useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin tilewatch
-mkdir -p /videos /models /output /logs /cache /etc/tilewatch
+mkdir -p /videos /models /output /logs /cache /config
 chown tilewatch:tilewatch /output /logs
 chmod 1777 /cache # `--user` of any number may keep compiled graphs there
 

@@ -18,8 +18,8 @@ def folder() -> Path:
 def shipped(name: str) -> Path | None:
     """Return a file that came with the installation, in a folder that nobody writes to; None where there is none.
 
-    It is looked for as `tilewatch/NAME` in the folders of $XDG_DATA_DIRS (XDG Base Directory Specification: unset, it is
-    /usr/local/share:/usr/share); the images keep the default model there.
+    It is looked for as `tilewatch/NAME` in the folders of $XDG_DATA_DIRS (XDG Base Directory Specification: unset, it
+    is /usr/local/share:/usr/share); the images keep the default model there.
     """
     folders = os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"  # noqa: TID251 -- as above
     paths = (Path(folder) / "tilewatch" / name for folder in folders.split(":") if folder)

@@ -61,7 +61,8 @@ CONVERSION = 1
 def default_model(size: int = 640) -> Path:
     """Return the path of the default model for tiles of `size` pixels, fetched and converted on first use.
 
-    An installation may ship it (the images do), and then nothing is fetched. Safe to call from several processes at once.
+    An installation may ship it (the images do), and then nothing is fetched. Safe to call from several processes at
+    once.
 
     Raises:
         ConfigError: it cannot be fetched (no network), is not what it should be, or the cache cannot be written to.
