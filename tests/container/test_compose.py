@@ -247,6 +247,10 @@ def test_folders_of_others_are_named_with_the_command_that_mends_them(image: str
         assert refusal.returncode == 1
         assert all(command in refusal.stdout for command in commands.values())
         assert stack.status()["state"] == "starting"
+        stack.compose("stop")
+        assert stack.state()["State"]["ExitCode"] == 0
+        stack.up()
+        stack.until("folder_refused", folder="/output")
         for command in commands.values():
             subprocess.run(command.split(), cwd=stack.folder, check=True)
         stack.until("folders_usable")
