@@ -259,6 +259,15 @@ def test_folders_of_others_are_named_with_the_command_that_mends_them(image: str
         assert (stack.folder / "results" / "waiting" / "manifest.json").is_file()
 
 
+def test_output_mounted_read_only_is_told_apart(image: str, tmp_path: Path) -> None:
+    """No chown would help there."""
+    override = "services: {tilewatch: {volumes: ['./output:/output:ro']}}"
+    with Stack(tmp_path / "checkout", image, f"{PROJECT}-read-only", override=override) as stack:
+        stack.up()
+        refusal = stack.until("folder_refused", folder="/output")["text"]
+        assert refusal == "/output: is mounted read-only: mount it without `:ro`"
+
+
 FROZEN = """
 import sys
 from pathlib import Path
