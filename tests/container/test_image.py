@@ -176,3 +176,38 @@ def test_a_change_in_our_sources_sends_little_anew(engine: None, tmp_path: Path)
     print(f"sent anew after a change: {megabytes:.1f} MB unpacked (bar: {RESENT_MEGABYTES} MB)")
     assert fresh, "the change reached no layer"
     assert megabytes < RESENT_MEGABYTES, [f"{layer.size}: {layer.step}" for layer in fresh]
+
+
+def test_nothing_of_the_workplace_gets_into_the_build(engine: None, tmp_path: Path) -> None:
+    """What `.dockerignore` lets through is what the Dockerfile copies: no secrets, history, videos, engines, caches."""
+    del engine
+    tree, sent = tmp_path / "tree", tmp_path / "sent"
+    wanted = [
+        "LICENSE",
+        "README.md",
+        "daemon/tilewatch/app.py",
+        "deploy/locks/cpu.txt",
+        "ext/a.pyx",
+        "healthcheck/probe.py",
+    ]
+    clutter = [
+        ".env",
+        ".git/config",
+        ".venv/bin/python",
+        "videos/a.mp4",
+        "output/a/annotated.mp4",
+        "models/model.engine",
+    ]
+    clutter += [
+        "daemon/tilewatch/native/_merge.so",
+        "daemon/tilewatch/__pycache__/app.pyc",
+        "daemon/.env",
+        "tests/a.py",
+    ]
+    for name in wanted + clutter:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).touch()
+    shutil.copy2(ROOT / ".dockerignore", tree)
+    (tree / "Dockerfile.all").write_text("FROM scratch\nCOPY . /\n")
+    docker("build", "-f", tree / "Dockerfile.all", "--output", sent, tree)
+    assert {str(path.relative_to(sent)) for path in sent.rglob("*") if path.is_file()} == set(wanted)

@@ -78,7 +78,8 @@ def demo_clip() -> Path:
     Raises:
         ConfigError: as `default_model`.
     """
-    path = cache.folder() / "clips" / "bikes.mp4"
+    name = "clips/bikes.mp4"
+    path = cache.shipped(name) or cache.folder() / name
     return _once(path, lambda: _make_clip(path), "give a video of your own")
 
 
