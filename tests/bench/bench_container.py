@@ -58,6 +58,8 @@ class Figures(NamedTuple):
     """Most memory held."""
     start: float
     """Seconds to the first frame."""
+    start_cpu: float
+    """CPU seconds of a run of one frame."""
 
 
 def main() -> None:
@@ -107,7 +109,7 @@ def measure(ways: dict[str, Way], clip: Path, model: Path, frames: int, turn: in
 
 def _figures(long: Spent, short: Spent, start: float, steps: int) -> Figures:
     wall, cpu = (long.wall - short.wall) / steps, (long.cpu - short.cpu) / steps
-    return Figures(1 / wall, 1000 * cpu, long.megabytes, start)
+    return Figures(1 / wall, 1000 * cpu, long.megabytes, start, short.cpu)
 
 
 def run(way: Way, clip: Path, model: Path, frames: int) -> tuple[Spent, float]:
@@ -139,6 +141,7 @@ def show(rounds: list[dict[str, Figures]], frames: int) -> None:
     _row(table, rounds, "CPU-ms a frame", "cpu", f"{cpu:.3f}", f"≤ {1 / SPEED_BAR:.2f}")
     _row(table, rounds, "memory, MB", "megabytes", f"{memory:+.0f}", f"< +{MEMORY_BAR:.0f}")
     _row(table, rounds, "start to first frame, s", "start", "", f"< {START_BAR:.0f}")
+    _row(table, rounds, "CPU-s of a run of one frame", "start_cpu", "", "")
     Console(width=100).print(table)
     print(f"load at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     told = {"speed_ratio": speed, "cpu_ratio": cpu, "memory_more_mb": memory, "start_seconds": start}

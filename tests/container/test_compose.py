@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import time
 from datetime import datetime
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(180)
 
 FRAMES = 300
-PROJECT = "tilewatch-test"
+PROJECT = f"tilewatch-test-{secrets.token_hex(3)}"
 
 
 @pytest.fixture(scope="module")
