@@ -190,31 +190,38 @@ def test_two_at_one_folder_do_every_video_once(
         first.up()
         for name in names:
             same_pictures(clip, service.videos / f"{name}.mp4", name)
-        wait_for_jobs(service, len(service.results() | {"handed", *names}))
-        told = [event for stack in (service, second) for event in stack.events()]
+        videos = [f"{name}.mp4" for name in ("handed", *names)]
+        wanted = len(service.results() | {"handed", *names})
+
+        def all_done(status: dict[str, Any]) -> bool:
+            return status["jobs"]["done"] >= wanted and len(done_by(service, second, videos)) >= len(videos)
+
+        other.until_status(all_done)
+        assert done_by(service, second, videos) == sorted(videos)
     assert all(service.rows(name) == undisturbed for name in ("handed", *names))
-    done = [event["path"] for event in told if event["event"] == "job_done"]
-    assert sorted(path for path in done if path.startswith(("shared", "handed"))) == sorted(
-        f"{name}.mp4" for name in ("handed", *names)
-    )
 
 
-def wait_for_jobs(service: Stack, count: int) -> None:
-    """Return once so many videos are done, by whomever."""
-    while service.status()["jobs"]["done"] < count:
-        pass
+def done_by(one: Stack, two: Stack, videos: list[str]) -> list[str]:
+    """Return which of the videos one of two services says to have done, as often as they say so."""
+    told = [event for stack in (one, two) for event in stack.events()]
+    return sorted(event["path"] for event in told if event["event"] == "job_done" and event["path"] in videos)
 
 
 def in_work(one: Stack, two: Stack) -> tuple[Stack, Stack]:
     """Return the service that has a video in work, and the other, once one has."""
-    while True:
-        for stack, other in ((one, two), (two, one)):
-            if any(job["frames"] for job in stack.status()["running"]):
-                return stack, other
+    found: list[bool] = []
+
+    def begun(status: dict[str, Any]) -> bool:
+        found[:] = [any(job["frames"] for job in running) for running in (status["running"], two.status()["running"])]
+        return any(found)
+
+    one.until_status(begun)
+    return (one, two) if found[0] else (two, one)
 
 
 def test_frozen_process_is_seen_from_outside(service: Stack) -> None:
     """Docker's health check fails while nothing answers, and passes again once the process goes on."""
+    service.until_status(lambda status: bool(status["ready"]))
     assert service.probe().returncode == 0
     service.signal("STOP")
     frozen = service.probe()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 import urllib.request
+from contextlib import suppress
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from tests.support.daemon import free_port
 from tests.support.program import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 SERVICE = "tilewatch"
 HEALTH_CHECK = "/usr/libexec/tilewatch/docker-healthcheck.sh"
 FREE_BOX = b"free"
+LOOK_SECONDS = 0.2
 QUICK = {"TILE_SIZE": 64, "TILE_OVERLAP": 16, "SETTLE_SECONDS": 0, "CHECKPOINT_SECONDS": 1, "OUTPUT_FORMATS": "jsonl"}
 """Settings for the tiny detector of these tests, with checkpoints so dense that every fault falls between two."""
 
@@ -161,6 +165,14 @@ class Stack:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/status") as answer:
             found: dict[str, Any] = json.load(answer)
         return found
+
+    def until_status(self, holds: Callable[[dict[str, Any]], bool]) -> None:
+        """Ask for the status until something holds of it; the service may be starting meanwhile."""
+        while True:
+            with suppress(OSError, HTTPException):
+                if holds(self.status()):
+                    return
+            time.sleep(LOOK_SECONDS)
 
     def results(self) -> set[str]:
         """Return the names of the results."""
