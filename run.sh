@@ -120,7 +120,7 @@ gpu() {
 
 run_in_container() {
   local target cache=${XDG_CACHE_HOME:-$HOME/.cache}/tilewatch
-  local options=(--rm -i --user "$(id -u):$(id -g)" --read-only --cap-drop=ALL --security-opt=no-new-privileges)
+  local options=(--rm -i --no-healthcheck --user "$(id -u):$(id -g)" --read-only --cap-drop=ALL --security-opt=no-new-privileges)
   local gpu_options setting_options
   # Root owns what it makes here, but the folder may be somebody else's.
   if [ "$(id -u)" = 0 ]; then options+=(--cap-add=DAC_OVERRIDE); fi

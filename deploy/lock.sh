@@ -29,12 +29,14 @@ print("\n".join(found))' "$@"
 
 # OpenVINO takes its reporting package along, which tilewatch never lets it import.
 table project dependencies | lock cpu 3.11 x86_64-manylinux_2_35 --no-emit-package openvino-telemetry
-# On NVIDIA machines TensorRT takes OpenVINO's place. It comes with the base image or from NVIDIA's repository, not from here;
-# and the bindings must fit a driver for CUDA 12.
+# On NVIDIA machines TensorRT takes OpenVINO's place. It and CUDA's libraries come with the base image or from NVIDIA's
+# repository, not from here, and the bindings must fit a driver for CUDA 12. SymPy and coloredlogs serve ONNX Runtime's tools,
+# which no image has.
 nvidia() {
   local name=$1 platform=$2 cuda=$3
-  { table project dependencies; table project optional-dependencies nvidia | grep -v '^tensorrt'; } |
-    lock "$name" 3.10 "$platform" --constraint <(echo "$cuda") --no-emit-package openvino --no-emit-package openvino-telemetry
+  { table project dependencies; table project optional-dependencies nvidia | grep -vE '^(tensorrt|nvidia-cuda)'; } |
+    lock "$name" 3.10 "$platform" --constraint <(echo "$cuda") --no-emit-package openvino --no-emit-package openvino-telemetry \
+      --no-emit-package sympy --no-emit-package mpmath --no-emit-package coloredlogs --no-emit-package humanfriendly
 }
 nvidia cuda x86_64-manylinux_2_35 'cuda-python<13'
 nvidia jetson aarch64-manylinux_2_35 'cuda-python<12.7'

@@ -10,15 +10,15 @@ rm -rf openvino/{include,cmake} openvino/libs/{cache.json,libopenvino_c.so*} \
   openvino/libs/libopenvino_{tensorflow,tensorflow_lite,pytorch,paddle,jax,gguf}_frontend.so*
 # ONNX Runtime: tools to make, convert and quantise models.
 rm -rf onnxruntime/{backend,datasets,quantization,tools,transformers}
-# ONNX: what backends are tested with.
-rm -rf onnx/backend/test onnx/test
+# ONNX: what backends are tested with, and operators written in Python.
+rm -rf onnx/backend/test onnx/test onnx/reference
 # OpenCV: trained cascades.
 rm -f cv2/data/*.xml
 # NumPy: builds Fortran modules.
 rm -rf numpy/{distutils,f2py}
 # Packages' own tests; headers, sources, static libraries and type stubs: nothing of it runs.
 find . -type d -name tests -prune -exec rm -rf {} +
-find . -type f -regex '.*\.\(pyi\|pyx\|pxd\|h\|hpp\|c\|cpp\|a\|lib\)' -delete
+find . -type f -regex '.*\.\(pyi\|pyx\|pxd\|h\|hpp\|c\|cpp\|cc\|in\|a\|lib\)' -delete
 # Symbol tables of the packages' modules. The libraries beside them (*.libs) were relinked by their packagers and stay.
 find . -type f -name '*.so' ! -path '*.libs/*' ! -path './openvino/libs/*' -exec strip --strip-unneeded {} +
 # What came with the environment to install things, and the packages' own commands.

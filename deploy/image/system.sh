@@ -16,7 +16,5 @@ chown tilewatch:tilewatch /output /logs
 chmod 1777 /cache # `--user` of any number may keep compiled graphs there
 
 # The public Python images bring pip for their users; a service that installs nothing does without.
-if [ -d /usr/local/lib/python3.11 ]; then
-  rm -rf /usr/local/lib/python3.*/site-packages/* /usr/local/lib/python3.*/ensurepip /usr/local/bin/pip* /usr/local/bin/wheel \
-    /usr/local/bin/idle* /usr/local/bin/pydoc*
-fi
+rm -rf /usr/local/lib/python3.*/site-packages/* /usr/local/lib/python3.*/ensurepip /usr/local/bin/pip* /usr/local/bin/wheel \
+  /usr/local/bin/idle* /usr/local/bin/pydoc*

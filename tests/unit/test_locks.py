@@ -31,8 +31,9 @@ DEPENDENCIES = PROJECT["project"]["dependencies"]
 NVIDIA = PROJECT["project"]["optional-dependencies"]["nvidia"]
 PYTHON = {"cpu": "3.11", "cuda": "3.10", "jetson": "3.10"}
 MACHINE = {"cpu": "x86_64", "cuda": "x86_64", "jetson": "aarch64"}
-ELSEWHERE = {"cpu": set(), "cuda": {"openvino", "tensorrt-cu12"}, "jetson": {"openvino", "tensorrt-cu12"}}
-"""What an image has no use for (OpenVINO beside TensorRT), or gets from its base (TensorRT)."""
+ON_NVIDIA = {"openvino", "tensorrt-cu12", "nvidia-cuda-nvrtc-cu12"}
+ELSEWHERE: dict[str, set[str]] = {"cpu": set(), "cuda": ON_NVIDIA, "jetson": ON_NVIDIA}
+"""What an image has no use for (OpenVINO beside TensorRT), or gets from its base (TensorRT, NVRTC)."""
 
 
 def pins(name: str) -> dict[str, str]:
