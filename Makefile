@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 SOURCES = daemon tests healthcheck setup.py
 MANIFESTS = deploy/kubernetes
 
-.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e monitoring accuracy bench soak docs run check clean workflow-lint kubernetes docker-lint shell-lint container lock
+.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e monitoring accuracy bench soak docs run check clean workflow-lint kubernetes docker-lint shell-lint container lock bench-container
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,7 @@ workflow-lint:
 	$(BIN)/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema -q --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/zizmor --offline --quiet --min-severity medium .github
+
 docker-lint:
 	$(BIN)/hadolint Dockerfile.multi
 
@@ -69,6 +70,7 @@ kubernetes: ## what checkov thinks of the rendered manifests (in an environment 
 	  $(BIN)/kubectl kustomize $(MANIFESTS)/overlays/$$overlay >build/kubernetes/$$overlay/manifests.yaml && \
 	  .venv-checkov/bin/checkov --config-file $(MANIFESTS)/checkov.yaml -d build/kubernetes/$$overlay || exit 1; \
 	done
+
 container: ## the images, with a real Docker Engine
 	$(BIN)/pytest tests/container -rA
 
@@ -84,6 +86,9 @@ bench: ## speed against the bare engine; PEERS=python: against other libraries i
 	$(BIN)/python -m tests.bench.bench_peers $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python -m tests.bench.bench_mosaic $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python -m tests.bench.bench_memory
+
+bench-container: ## the program in its image (IMAGE=tilewatch:cpu) against the same without: speed, memory, start
+	$(BIN)/python -m tests.bench.bench_container $(if $(IMAGE),--image $(IMAGE))
 
 soak: ## kill and stop the service at random moments, damage its videos, let it idle
 	$(BIN)/python -m tests.bench.soak

@@ -13,7 +13,7 @@ from tilewatch import __version__
 from tilewatch.commands.eval import evaluate
 from tilewatch.commands.jobs import jobs_cli
 from tilewatch.errors import InputError, TilewatchError, UsageError
-from tilewatch.settings import load
+from tilewatch.settings import load, present
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,7 @@ cli.add_typer(model_cli, name="model")
 cli.add_typer(config_cli, name="config")
 cli.add_typer(jobs_cli, name="jobs")
 
+ENV_FILE = Path(".env")
 EXIT_CODES = {1: 75, 2: UsageError.exit_code}
 """Of the command-line library: interrupted, and misused. Ours for the same; it passes on every other one."""
 
@@ -144,8 +145,8 @@ def serve(
 ) -> None:
     """Watch a folder and process every video that appears in it, until stopped."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the service takes over: nothing is in work yet
-    file = _env_file(env_file)
-    settings = load(env_file=file)
+    file = env_file or ENV_FILE
+    settings = load(env_file=_env_file(env_file))
     from tilewatch.service.serve import serve as serve_forever  # noqa: PLC0415  (heavy)
 
     raise typer.Exit(serve_forever(settings, file))
@@ -189,8 +190,7 @@ def config_show(
 
 def _env_file(named: Path | None) -> Path | None:
     """Return the settings file to read: the one named, else ./.env if there is one."""
-    default = Path(".env")
-    return named or (default if default.is_file() else None)
+    return named or present(ENV_FILE)
 
 
 def _inputs(named: list[Path], settings: Settings, *, demo: bool) -> list[Path]:

@@ -44,7 +44,7 @@ CAMERA_PART = re.compile(r"(?:(?P<name>[^=:/\s]*)\s*=\s*)?(?P<address>\S+)")
 CAMERA_RULE = "name=rtsp://user:password@host/path, the same without a name, 0 or /dev/video0; a comma in it is %2C"
 FILE_LABEL = "file-"
 """What the metrics call a video by; a camera is called by its own name."""
-FOREIGN_PREFIXES = ("COMPOSE_", "DOCKER_", "NVIDIA_", "GRAFANA_", "PROMETHEUS_")
+FOREIGN_PREFIXES = ("COMPOSE_", "DOCKER_", "NVIDIA_", "GRAFANA_", "PROMETHEUS_", "TILEWATCH_")
 """Names in a `.env` file that belong to the tools beside tilewatch and are left alone."""
 
 
@@ -415,7 +415,7 @@ class ServiceSettings(Section):
         description="seconds to finish what is in work after a stop signal; a second signal ends at once",
     )
     stall_seconds: float = Field(
-        120.0, ge=1, le=86400, description="seconds one stage may hold one item before it counts as hung"
+        45.0, ge=1, le=86400, description="seconds one stage may hold one item before it counts as hung"
     )
 
 
@@ -560,6 +560,17 @@ def env_names() -> dict[str, tuple[str, str, FieldInfo]]:
     }
 
 
+def present(path: Path) -> Path | None:
+    """Return a settings file if it is there; one that cannot be looked at counts as there: `load` says why."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        pass
+    return path
+
+
 def load(*, overrides: Mapping[str, object] | None = None, env_file: Path | None = None) -> Settings:
     """Build the settings once.
 
@@ -597,8 +608,13 @@ def _check_names(path: Path) -> None:
         raise ConfigError(f"{path}: the settings file cannot be read ({error}): mend or remove it") from error
     known = env_names()
     for name in names:
-        if name.upper() not in known and not name.startswith(FOREIGN_PREFIXES):
+        if name.upper() not in known and not _is_foreign(name, known):
             raise ConfigError(f"{path}: unknown setting {name}{_nearest(name, known)}")
+
+
+def _is_foreign(name: str, known: Mapping[str, object]) -> bool:
+    """Tell whether a name is of the tools beside tilewatch, and not one of ours behind a needless prefix."""
+    return name.startswith(FOREIGN_PREFIXES) and name.removeprefix("TILEWATCH_") not in known
 
 
 def _nearest(name: str, known: Mapping[str, object]) -> str:

@@ -120,6 +120,18 @@ def test_reserve_of_the_disk_is_taken_over_while_it_runs(tmp_path: Path, model: 
         assert daemon.stop() == 0
 
 
+def test_settings_file_that_comes_later_is_read_and_one_that_goes_is_forgotten(tmp_path: Path, model: Path) -> None:
+    """Whether there is one at the start makes no difference."""
+    env = tmp_path / ".env"
+    with Daemon(tmp_path, model) as daemon:
+        daemon.until("service_ready")
+        env.write_text("DRAW_LABELS=false\n")
+        daemon.until("settings_read", change="live")
+        env.unlink()
+        daemon.until("settings_read", change="live")
+        assert daemon.stop() == 0
+
+
 def asked(port: int, path: str) -> str:
     """Return what an endpoint answers."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}") as answer:

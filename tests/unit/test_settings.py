@@ -54,6 +54,13 @@ def test_misspelt_name_in_the_file_stops_with_the_nearest_right_one(tmp_path: Pa
         load(env_file=env(tmp_path, "CONFIDENCE_TRESHOLD=0.4\n"))
 
 
+def test_name_of_ours_behind_a_prefix_is_unknown(tmp_path: Path) -> None:
+    """Compose's own names begin with TILEWATCH_; a setting that does would have no effect."""
+    load(env_file=env(tmp_path, "TILEWATCH_USER=1000:1000\n"))
+    with pytest.raises(ConfigError, match=r"TILEWATCH_TILE_SIZE: did you mean TILE_SIZE\?"):
+        load(env_file=env(tmp_path, "TILEWATCH_TILE_SIZE=320\n"))
+
+
 def test_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     """A settings file that was asked for must be there."""
     with pytest.raises(ConfigError, match=r"nowhere\.env: the settings file cannot be read"):

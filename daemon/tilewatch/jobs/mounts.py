@@ -27,6 +27,19 @@ def file_system(path: Path, mountinfo: Path = MOUNTINFO) -> str:
     return kind
 
 
+def source_name(path: Path, mountinfo: Path = MOUNTINFO) -> str:
+    """Return what a folder that is mounted from elsewhere, as into a container, is called there; '' for any other."""
+    try:
+        lines = mountinfo.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return ""
+    here, name = path.resolve(), ""
+    for line in lines:
+        if _mount(line)[0] == here:
+            name = Path(_plain(line.split(" ")[3])).name
+    return name
+
+
 def is_network(path: Path) -> bool:
     """Tell whether a path lies where SQLite's shared memory cannot be trusted."""
     return file_system(path).startswith(NETWORK)
@@ -40,5 +53,9 @@ def is_deaf(path: Path) -> bool:
 def _mount(line: str) -> tuple[Path, str]:
     """Return mount point and type of a line 'id parent dev root POINT options [tags] - TYPE source options'."""
     head, _, tail = line.partition(" - ")
-    point = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), head.split(" ")[4])
-    return Path(point), tail.split(" ")[0]
+    return Path(_plain(head.split(" ")[4])), tail.split(" ")[0]
+
+
+def _plain(field: str) -> str:
+    """Return a path as it is: the table writes blanks as octal numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)

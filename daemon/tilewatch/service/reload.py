@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from tilewatch.errors import ConfigError
 from tilewatch.flow.backports import timeout
-from tilewatch.settings import load, sections
+from tilewatch.settings import load, present, sections
 
 if TYPE_CHECKING:
     import asyncio
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tilewatch.settings import Settings
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 1.0
 LIVE = frozenset({"detect", "merge", "track", "draw", "log", "disk"})
 """Sections that are taken over at the next frame."""
 FIXED = frozenset({"path", "watch", "metrics", "service"})
@@ -46,7 +46,7 @@ def extent(old: Settings, new: Settings) -> Extent:
 
 @dataclass(slots=True)
 class SettingsFile:
-    """The `.env` file, if there is one, and whether it has changed.
+    """The `.env` file, whether it is there yet or not, and whether it has changed.
 
     It is looked at rather than listened to: a file that is mounted into a container gives no reliable events.
     """
@@ -73,12 +73,12 @@ class SettingsFile:
         await self.remember()
 
     def read(self) -> Settings:
-        """Return the settings as they are now; blocking.
+        """Return the settings as they are now; a file that is not there says nothing. Blocking.
 
         Raises:
             ConfigError: they do not do.
         """
-        return load(env_file=self.path)
+        return load(env_file=self.path and present(self.path))
 
     def _hash(self) -> str:
         """Return what tells one content from another; '' for no file. Blocking."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import signal
-import socket
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -24,14 +22,16 @@ from tilewatch.flow.shutdown import Shutdown
 from tilewatch.flow.supervisor import verdict
 from tilewatch.job import Session
 from tilewatch.jobs.ledger import Ledger, ledger_path
+from tilewatch.jobs.owners import owner_name
 from tilewatch.jobs.watch import Watcher
-from tilewatch.service import places
+from tilewatch.service import folders, places
 from tilewatch.service.camera import CameraState, CameraStream
 from tilewatch.service.desk import Desk
 from tilewatch.service.modelfile import ModelFile
 from tilewatch.service.outlook import Outlook
 from tilewatch.service.reload import SettingsFile, extent
 from tilewatch.service.trial import Trial
+from tilewatch.service.waiting import usable
 from tilewatch.service.watchdog import Watchdog
 from tilewatch.service.worker import Worker
 from tilewatch.telemetry import log, metrics
@@ -67,12 +67,15 @@ def serve(settings: Settings, env_file: Path | None = None) -> int:
     Raises:
         ProcessError: the settings, a folder or the engine do not do.
     """
-    log.configure(settings.log, sys.stdout)
-    _check_folders(settings)
+    log.configure(settings.log.model_copy(update={"dir": None}), sys.stdout)
+    folders.make(settings)
     return uvloop.run(_serve(settings, env_file))
 
 
 async def _serve(settings: Settings, env_file: Path | None) -> int:
+    if not await usable(settings):
+        return 0
+    log.configure(settings.log, sys.stdout)
     async with AsyncExitStack() as stack:
         service = await Service.open(settings, env_file, stack)
         try:
@@ -226,7 +229,7 @@ class Service:
     def _workers(self, detector: Detector) -> list[Worker]:
         """Return a worker for each stream that may be in work at once."""
         session = Session(self._pause, ProgressReport(), slots=FileSlots(), health=self._health)
-        name = f"{socket.gethostname()}-{os.getpid()}"
+        name = owner_name()
         return [
             Worker(f"{name}-{number}", self._desk, detector, session, self._lanes["files"], self._outlook.running)
             for number in range(self._settings.limit.streams)
@@ -325,22 +328,3 @@ def _room(output: Path) -> tuple[int, int, bool]:
     """Return the free and all bytes of a folder's volume, and whether it can be written; blocking."""
     usage = shutil.disk_usage(output)
     return usage.free, usage.total, places.is_writable(output)
-
-
-def _check_folders(settings: Settings) -> None:
-    """Refuse folders that do not do before anything else is done.
-
-    Raises:
-        ConfigError: names the folder, and the command that mends it.
-    """
-    watched, output = settings.watch.watch_dir, settings.path.output_dir
-    if not watched.is_dir():
-        raise ConfigError(f"{watched}: the watched folder is not there: make it, or set WATCH_DIR")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{output}: cannot be made ({error.strerror}): make it, or set OUTPUT_DIR") from error
-    for folder, mode, need in ((watched, os.R_OK | os.X_OK, "read"), (output, os.W_OK | os.X_OK, "written")):
-        if not os.access(folder, mode):
-            owner = f"{os.getuid()}:{os.getgid()}"
-            raise ConfigError(f"{folder}: cannot be {need}: run `chown -R {owner} {folder}` on the host")

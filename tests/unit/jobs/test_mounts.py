@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tilewatch.jobs.mounts import file_system
+from tilewatch.jobs.mounts import file_system, source_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,3 +40,14 @@ def test_innermost_and_latest_mount_counts(tmp_path: Path, folder: str, kind: st
 def test_kernel_that_does_not_tell_is_said(tmp_path: Path) -> None:
     """No /proc, no guess."""
     assert file_system(tmp_path, tmp_path / "nothing") == "unknown"
+
+
+def test_folder_from_the_host_is_known_by_its_name_there(tmp_path: Path) -> None:
+    """What is mounted tells its name in the other place; what is not, and what lies in it, has none."""
+    table = tmp_path / "mountinfo"
+    table.write_text(
+        f"22 1 254:0 / / rw - ext4 /dev/vda rw\n30 22 8:1 /srv/my\\040results {tmp_path} rw - ext4 /dev/sda rw\n"
+    )
+    assert source_name(tmp_path, table) == "my results"
+    assert source_name(tmp_path / "a", table) == ""
+    assert source_name(tmp_path, tmp_path / "no table") == ""
