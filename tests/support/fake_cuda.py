@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 DEVICE, PINNED, MAPPED = "device", "pinned", "mapped"
 
 
-class cudaError_t(IntEnum):  # noqa: N801 -- cuda-python's own names, here and below
+class cudaError_t(IntEnum):
     """The errors that are played."""
 
     cudaSuccess = 0
@@ -46,27 +46,27 @@ class CUresult(IntEnum):
     CUDA_ERROR_NO_BINARY_FOR_GPU = 209
 
 
-class nvrtcResult(IntEnum):  # noqa: N801
+class nvrtcResult(IntEnum):
     """The errors that are played."""
 
     NVRTC_SUCCESS = 0
     NVRTC_ERROR_COMPILATION = 6
 
 
-class cudaMemcpyKind(IntEnum):  # noqa: N801
+class cudaMemcpyKind(IntEnum):
     """Which way a copy goes."""
 
     cudaMemcpyHostToDevice = 1
     cudaMemcpyDeviceToHost = 2
 
 
-class cudaStreamCaptureMode(IntEnum):  # noqa: N801
+class cudaStreamCaptureMode(IntEnum):
     """Whose calls a recording forbids."""
 
     cudaStreamCaptureModeThreadLocal = 1
 
 
-class cudaDeviceAttr(IntEnum):  # noqa: N801
+class cudaDeviceAttr(IntEnum):
     """What can be asked of a device."""
 
     cudaDevAttrIntegrated = 18
@@ -115,11 +115,11 @@ def played(method: Callable[..., Any]) -> Callable[..., Any]:
 class FakeCuda:
     """A device."""
 
-    cudaHostAllocDefault = 0  # noqa: N815
-    cudaHostAllocMapped = 2  # noqa: N815
-    cudaEventDisableTiming = 2  # noqa: N815
-    cudaStreamNonBlocking = 1  # noqa: N815
-    cudaDeviceScheduleBlockingSync = 4  # noqa: N815
+    cudaHostAllocDefault = 0
+    cudaHostAllocMapped = 2
+    cudaEventDisableTiming = 2
+    cudaStreamNonBlocking = 1
+    cudaDeviceScheduleBlockingSync = 4
 
     def __init__(
         self,
@@ -141,6 +141,7 @@ class FakeCuda:
         self.memory: dict[int, Memory] = {}
         self.open: dict[str, set[int]] = {"stream": set(), "event": set(), "graph": set(), "module": set()}
         self.recording: dict[int, list[Callable[[], None]] | None] = {}
+        self.recorded: dict[int, list[Callable[[], None]]] = {}
         self.kernels: dict[str, Callable[[int, tuple[int, ...]], None]] = {
             "tilewatch_cut": self._run_cut,
             "tilewatch_filter": self._run_filter,
@@ -262,7 +263,7 @@ class FakeCuda:
         return self._take(DEVICE, size)
 
     @played
-    def cudaFree(self, devPtr: int) -> Any:  # noqa: N803
+    def cudaFree(self, devPtr: int) -> Any:
         return self._give(devPtr, DEVICE) if devPtr else (cudaError_t.cudaSuccess,)
 
     @played
@@ -274,7 +275,7 @@ class FakeCuda:
         return self._give(ptr, PINNED, MAPPED)
 
     @played
-    def cudaHostGetDevicePointer(self, pHost: int, flags: int) -> Any:  # noqa: N803
+    def cudaHostGetDevicePointer(self, pHost: int, flags: int) -> Any:
         assert flags == 0
         self.check(pHost, 1, MAPPED)
         return (cudaError_t.cudaSuccess, pHost)
@@ -295,7 +296,7 @@ class FakeCuda:
         return (cudaError_t.cudaSuccess,)
 
     @played
-    def cudaMemsetAsync(self, devPtr: int, value: int, count: int, stream: Any) -> Any:  # noqa: N803
+    def cudaMemsetAsync(self, devPtr: int, value: int, count: int, stream: Any) -> Any:
         self.check(devPtr, count, DEVICE, MAPPED)
         self.put(stream, lambda: ctypes.memset(devPtr, value, count) and None)
         return (cudaError_t.cudaSuccess,)
@@ -353,34 +354,37 @@ class FakeCuda:
         recorded = self.recording.pop(int(stream))
         if recorded is None:
             return (cudaError_t.cudaErrorStreamCaptureInvalidated, None)
-        return (cudaError_t.cudaSuccess, recorded)
+        handle = self._made("graph")
+        self.recorded[int(handle)] = recorded
+        return (cudaError_t.cudaSuccess, handle)
 
     @played
     def cudaGraphInstantiate(self, graph: Any, flags: int) -> Any:
         assert flags == 0
         handle = self._made("graph")
-        handle.work = list(graph)  # type: ignore[attr-defined]  # a fake's own
+        self.recorded[int(handle)] = list(self.recorded[int(graph)])
         return (cudaError_t.cudaSuccess, handle)
 
     @played
     def cudaGraphDestroy(self, graph: Any) -> Any:
-        assert isinstance(graph, list)
-        return (cudaError_t.cudaSuccess,)
+        del self.recorded[int(graph)]
+        return self._gone("graph", graph)
 
     @played
-    def cudaGraphLaunch(self, graphExec: Any, stream: Any) -> Any:  # noqa: N803
+    def cudaGraphLaunch(self, graphExec: Any, stream: Any) -> Any:
         assert int(graphExec) in self.open["graph"]
         assert int(stream) in self.open["stream"]
-        for work in graphExec.work:
+        for work in self.recorded[int(graphExec)]:
             work()
         return (cudaError_t.cudaSuccess,)
 
     @played
-    def cudaGraphExecDestroy(self, graphExec: Any) -> Any:  # noqa: N803
+    def cudaGraphExecDestroy(self, graphExec: Any) -> Any:
+        del self.recorded[int(graphExec)]
         return self._gone("graph", graphExec)
 
     @played
-    def cuInit(self, Flags: int) -> Any:  # noqa: N803
+    def cuInit(self, Flags: int) -> Any:
         assert Flags == 0
         return (CUresult.CUDA_SUCCESS,)
 
@@ -416,15 +420,15 @@ class FakeCuda:
     def cuLaunchKernel(
         self,
         f: str,
-        gridDimX: int,  # noqa: N803
-        gridDimY: int,  # noqa: N803
-        gridDimZ: int,  # noqa: N803
-        blockDimX: int,  # noqa: N803
-        blockDimY: int,  # noqa: N803
-        blockDimZ: int,  # noqa: N803
-        sharedMemBytes: int,  # noqa: N803
-        hStream: Any,  # noqa: N803
-        kernelParams: int,  # noqa: N803
+        gridDimX: int,
+        gridDimY: int,
+        gridDimZ: int,
+        blockDimX: int,
+        blockDimY: int,
+        blockDimZ: int,
+        sharedMemBytes: int,
+        hStream: Any,
+        kernelParams: int,
         extra: int,
     ) -> Any:
         assert (blockDimZ, sharedMemBytes, extra) == (1, 0, 0)
@@ -469,9 +473,9 @@ class FakeCuda:
         self,
         src: bytes,
         name: bytes,
-        numHeaders: int,  # noqa: N803
+        numHeaders: int,
         headers: list[bytes],
-        includeNames: list[bytes],  # noqa: N803
+        includeNames: list[bytes],
     ) -> Any:
         assert b"tilewatch_cut" in src
         assert name
@@ -479,7 +483,7 @@ class FakeCuda:
         return (nvrtcResult.NVRTC_SUCCESS, Handle(1))
 
     @played
-    def nvrtcCompileProgram(self, prog: Any, numOptions: int, options: list[bytes]) -> Any:  # noqa: N803
+    def nvrtcCompileProgram(self, prog: Any, numOptions: int, options: list[bytes]) -> Any:
         assert numOptions == len(options)
         return (nvrtcResult.NVRTC_SUCCESS,)
 

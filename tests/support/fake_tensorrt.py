@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
-from tests.support.fake_cuda import DEVICE
+from tests.support.fake_cuda import DEVICE, Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -246,6 +246,7 @@ class IExecutionContext:
         """Put the inference into a stream."""
         package, cuda = self._engine.package, self._engine.package.cuda
         assert stream_handle in cuda.open["stream"]
+        cuda.calls.append(Call("execute_async_v3", (stream_handle,)))
         if package.refuse_execution:
             self._engine.recorder.report_error("FAILED_EXECUTION", "Cask: no kernel")
             return False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,11 +22,14 @@ ALIGNMENT = 256
 """Bytes; rows of tiles begin where any integer may."""
 
 
-class Block(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Block:
     """Room for one frame."""
 
     memory: SharedBuffer
     uploaded: Event
+    seen: bool = True
+    """Whether a call that has ended read the frame in it, which was therefore uploaded."""
 
 
 class FrameSlot:
@@ -65,12 +69,12 @@ class FramePool:
         table = np.concatenate([tiles.rects, tiles.fitted], axis=1, dtype=np.int32)
         places, size = _places([*planes, table.view(np.uint8)])
         block = self._block(size)
-        block.uploaded.wait()  # of a frame that was given back unseen
         if len(tiles):
             for part, place in zip([*planes, table.view(np.uint8)], places, strict=True):
                 np.copyto(block.memory.bytes[place : place + part.size].reshape(part.shape), part)
             block.memory.upload(self._stream, size)
             block.uploaded.record(self._stream)
+            block.seen = False
         return FrameSlot(block, len(tiles), _job(frame, block.memory.address, places))
 
     def give(self, slot: FrameSlot) -> None:
@@ -82,6 +86,8 @@ class FramePool:
             block = self._free.pop()
         except IndexError:
             return self._made(size)
+        if not block.seen:  # given back before its turn came: its copy may still be under way
+            block.uploaded.wait()
         if block.memory.size >= size:
             return block
         _close(block)

@@ -142,6 +142,7 @@ class Runner:
     def _cut(self, run: Run) -> None:
         """Let the device cut some tiles to their places behind those that are there."""
         self._stream.after(run.slot.block.uploaded)
+        run.slot.block.seen = True
         job = TileJob.from_buffer_copy(run.slot.job)
         job.input = TileInput(self._shape.table, self._shape.size, self._plan.half, self._shape.bgr)
         job.tiles = tiles_from(run.slot.job, run.first)
