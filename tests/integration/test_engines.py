@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,7 +107,9 @@ def test_named_backend_is_taken_or_refused() -> None:
 @pytest.mark.parametrize("name", sorted(ENGINES))
 def test_missing_runtime_is_an_error_with_the_remedy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The package is named, and how to get it; a named backend does not fall back."""
-    monkeypatch.setattr("tilewatch.engines.select.find_spec", lambda package: None if package == name else object())
+    monkeypatch.setattr(
+        "tilewatch.engines.select.find_spec", lambda package: None if package == name else find_spec(package)
+    )
     with pytest.raises(ConfigError, match=f"pip install {name}"):
         choose(name, Path("model.onnx"))
     assert choose("auto", Path("model.onnx")) is not ENGINES[name]

@@ -140,8 +140,8 @@ class FakeCuda:
         """By function: what it answers from now on."""
         self.memory: dict[int, Memory] = {}
         self.open: dict[str, set[int]] = {"stream": set(), "event": set(), "graph": set(), "module": set()}
-        self.recording: dict[int, list[Callable[[], None]] | None] = {}
-        self.recorded: dict[int, list[Callable[[], None]]] = {}
+        self.recording: dict[int, list[Callable[[], object]] | None] = {}
+        self.recorded: dict[int, list[Callable[[], object]]] = {}
         self.kernels: dict[str, Callable[[int, tuple[int, ...]], None]] = {
             "tilewatch_cut": self._run_cut,
             "tilewatch_filter": self._run_filter,
@@ -179,7 +179,7 @@ class FakeCuda:
         for name, module in self.modules().items():
             monkeypatch.setitem(__import__("sys").modules, name, module)
 
-    def put(self, stream: Any, work: Callable[[], None]) -> None:
+    def put(self, stream: Any, work: Callable[[], object]) -> None:
         """Do work at once, or record it where the stream records."""
         recorded = self.recording.get(int(stream))
         if recorded is None:
@@ -292,13 +292,13 @@ class FakeCuda:
         up = kind == cudaMemcpyKind.cudaMemcpyHostToDevice
         self.check(dst, count, DEVICE if up else PINNED)
         self.check(src, count, PINNED if up else DEVICE)
-        self.put(stream, lambda: ctypes.memmove(dst, src, count) and None)
+        self.put(stream, functools.partial(ctypes.memmove, dst, src, count))
         return (cudaError_t.cudaSuccess,)
 
     @played
     def cudaMemsetAsync(self, devPtr: int, value: int, count: int, stream: Any) -> Any:
         self.check(devPtr, count, DEVICE, MAPPED)
-        self.put(stream, lambda: ctypes.memset(devPtr, value, count) and None)
+        self.put(stream, functools.partial(ctypes.memset, devPtr, value, count))
         return (cudaError_t.cudaSuccess,)
 
     @played

@@ -104,7 +104,7 @@ class FakeTensorRt:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Stand in for the package."""
         module: Any = ModuleType("tensorrt")
-        module.__spec__ = ModuleSpec("tensorrt", None)
+        module.__spec__ = ModuleSpec("tensorrt", None, origin="played")
         module.__version__ = self.version
         for each in (TensorIOMode, DataType, ILogger, IErrorRecorder, IOutputAllocator):
             setattr(module, each.__name__, each)
@@ -157,7 +157,7 @@ class ICudaEngine:
 
     def get_tensor_name(self, index: int) -> str:
         """Name by place."""
-        return list(self.tensors)[index]
+        return str(list(self.tensors)[index])
 
     def get_tensor_mode(self, name: str) -> TensorIOMode:
         """Input or output."""

@@ -46,9 +46,15 @@ def choose(backend: str, model: Path) -> type[ModelEngine]:
     return ENGINES[found]
 
 
+def _installed() -> bool:
+    """Return whether the package tensorrt is there: a folder of nothing but stubs is not it."""
+    found = find_spec(TENSORRT)
+    return found is not None and found.origin is not None
+
+
 def _nvidia() -> bool:
     """Return whether an NVIDIA device and its runtime are there; the runtime itself is not touched."""
-    if find_spec(TENSORRT) is None:
+    if not _installed():
         return False
     try:
         devices.probe()
@@ -59,7 +65,7 @@ def _nvidia() -> bool:
 
 def _tensorrt(backend: str, model: Path) -> type[ModelEngine]:
     """Return TensorRT's engine if it can be had."""
-    if find_spec(TENSORRT) is None:
+    if not _installed():
         raise ConfigError(
             f"BACKEND={backend} with the model {model} needs the package tensorrt: pip install 'tilewatch[nvidia]'; "
             "on a Jetson it comes with JetPack (python3-libnvinfer)"
