@@ -60,7 +60,9 @@ def process(folder: Path, frames: int) -> None:
     clip = folder / "mosaic.mp4"
     make_mosaic(clip, columns=3, rows=2, frames=frames, size=(1920, 1080))
     overrides = {"MODEL_PATH": engine_of(folder), "BACKEND": "tensorrt", "OUTPUT_FORMATS": "video,jsonl,mot"}
-    code = asyncio.run(app.process(destinations([clip], folder / "out"), load(overrides=overrides), app.RunOptions(profile=True)))
+    code = asyncio.run(
+        app.process(destinations([clip], folder / "out"), load(overrides=overrides), app.RunOptions(profile=True))
+    )
     assert code == 0
 
 

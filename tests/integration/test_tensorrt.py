@@ -366,8 +366,11 @@ def test_engine_without_a_card_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("discrete")
-def test_onnx_file_stands_for_the_engine_built_from_it(options: EngineOptions) -> None:
-    """It lies beside it; without it, or with another one's, the command that builds it is named."""
+def test_onnx_file_stands_for_the_engine_built_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: EngineOptions
+) -> None:
+    """It lies beside it or in the cache; without it, or with another one's, the command that builds it is named."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     onnx_file = options.model.with_suffix(".onnx")
     made = opened(replace(options, model=onnx_file))
     assert made.info.model_path == str(onnx_file)
@@ -379,6 +382,20 @@ def test_onnx_file_stands_for_the_engine_built_from_it(options: EngineOptions) -
     card_path(options.model).unlink()
     with pytest.raises(ConfigError, match="has no card that says"):
         TensorRtEngine(replace(options, model=onnx_file)).open()
+    folder = tmp_path / "cache" / "tilewatch" / "engines"
+    folder.mkdir(parents=True)
+    for name, built_for in (
+        ("tiny-0", {"compute_capability": "9.0"}),
+        ("tiny-1", {}),
+        ("tiny-2", {"model_sha256": "b"}),
+    ):
+        cached = folder / f"{name}.engine"
+        cached.write_bytes(options.model.read_bytes())
+        write_card(cached, card_of(cached, **{"model_sha256": file_sha256(onnx_file)} | built_for))
+    made = opened(replace(options, model=onnx_file))
+    made.close()
+    for cached in folder.glob("*.engine"):
+        cached.unlink()
     options.model.unlink()
     with pytest.raises(ConfigError, match=r"no TensorRT engine of .*tilewatch model build .*or set BACKEND=openvino"):
         TensorRtEngine(replace(options, model=onnx_file)).open()

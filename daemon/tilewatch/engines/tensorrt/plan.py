@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tilewatch.engines import cache
 from tilewatch.engines.cuda.binding import NotInstalledError
 from tilewatch.engines.engine_card import EngineCard, file_sha256, read_card
 from tilewatch.engines.tensorrt.journal import Journal
@@ -77,23 +79,32 @@ def runtime_module() -> ModuleType:
         ) from error
 
 
-def engine_file(model: Path) -> Path:
-    """Return the engine of a model: the file itself, or the one that lies beside an ONNX file and was built from it.
+def engine_file(model: Path, device: Device) -> Path:
+    """Return the engine of a model: the file itself, or what was built from an ONNX file.
+
+    That lies beside it, or, where its folder cannot be written to, in the user's cache.
 
     Raises:
         ConfigError: there is none, or it was built from another model.
     """
     if model.suffix in SUFFIXES:
         return model
-    found = model.with_suffix(SUFFIXES[0])
-    card = read_card(found) if found.is_file() else None
-    if not found.is_file():
+    sha256, beside = file_sha256(model), model.with_suffix(SUFFIXES[0])
+    cached = sorted((cache.folder() / "engines").glob(f"{glob.escape(model.stem)}-*{SUFFIXES[0]}"))
+    cards = {path: read_card(path) for path in (beside, *cached) if path.is_file()}
+    fitting = [path for path, card in cards.items() if card is not None and card.model_sha256 == sha256]
+    if fitting:
+        return next((path for path in fitting if _is_for(cards[path], device)), fitting[0])
+    if beside not in cards:
         raise ConfigError(f"there is no TensorRT engine of {model}: {rebuild(model)}, or set BACKEND=openvino")
+    card = cards[beside]
     if card is None:
-        raise ConfigError(f"{found} has no card that says it was built from {model}: name it in MODEL_PATH itself")
-    if card.model_sha256 != file_sha256(model):
-        raise ConfigError(f"{found} was built from another {card.model_name} than {model}: {rebuild(model)}")
-    return found
+        raise ConfigError(f"{beside} has no card that says it was built from {model}: name it in MODEL_PATH itself")
+    raise ConfigError(f"{beside} was built from another {card.model_name} than {model}: {rebuild(model)}")
+
+
+def _is_for(card: EngineCard | None, device: Device) -> bool:
+    return card is not None and (card.compute_capability, card.device_name) == (device.capability, device.name)
 
 
 def rebuild(model: Path | str) -> str:
