@@ -96,6 +96,7 @@ class FakeTensorRt:
         """Stands in for the model; None: ONNX Runtime."""
         self.refuse_capture = False
         self.refuse_execution = False
+        self.refuse_addresses = False
         self.late_shapes = False
         """Whether outputs have a shape only after they were computed."""
         self.enqueued: list[int] = []
@@ -120,6 +121,11 @@ def init_libnvinfer_plugins(logger: Any, namespace: str) -> bool:
     return bool(logger.made and namespace == "")
 
 
+def load_session(content: bytes) -> Any:
+    """Return a model ready to run."""
+    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+
 class Runtime:
     """Loads engines."""
 
@@ -133,7 +139,7 @@ class Runtime:
     def deserialize_cuda_engine(self, serialized_engine: bytes) -> ICudaEngine | None:
         """Return the engine, or None after telling the logger why not."""
         try:
-            session = onnxruntime.InferenceSession(serialized_engine, providers=["CPUExecutionProvider"])
+            session = load_session(serialized_engine)
         except Exception:  # noqa: BLE001 -- whatever ONNX Runtime dislikes about bytes that are no engine
             self._logger.log(ILogger.Severity.WARNING, "a warning")
             self._logger.log(ILogger.Severity.INFO, "nothing of interest")
@@ -236,7 +242,7 @@ class IExecutionContext:
     def set_tensor_address(self, name: str, memory: int) -> bool:
         """Say where a tensor lies."""
         self._addresses[name] = memory
-        return True
+        return not self._engine.package.refuse_addresses or self._engine.tensors[name][1]
 
     def set_output_allocator(self, name: str, output_allocator: Any) -> bool:
         """Say who finds room for an output."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -119,14 +120,17 @@ def read_plan(path: Path, options: EngineOptions, device: Device) -> Plan:
         ConfigError: not an engine of this TensorRT, this device and these settings; names both sides and the remedy.
         EngineError: TensorRT failed otherwise.
     """
-    card = read_card(path)
-    sha256 = file_sha256(path)
+    card, content = read_card(path), _content(path)
+    sha256 = hashlib.sha256(content).hexdigest()
     trt = runtime_module()
     if card is not None:
         _check_card(path, card, sha256, trt.__version__, device)
         _check_precision(path, card, options)
     journal = Journal(trt)
-    runtime, engine = _deserialize(trt, journal, path, card, device)
+    runtime, engine = _deserialize(trt, journal, content)
+    if engine is None:
+        failure = journal.failure(f"loading {path}")
+        raise _refusal(trt, path, card, device, failure) from failure
     tensors = [_tensor(trt, engine, index) for index in range(engine.num_io_tensors)]
     image, outputs = _divided(path, [tensor for tensor, _ in tensors], [given for _, given in tensors])
     least, most = _batches(path, engine, image, options.size)
@@ -143,6 +147,13 @@ def read_plan(path: Path, options: EngineOptions, device: Device) -> Plan:
         path=path,
         sha256=sha256,
     )
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"engine {path}: {error.strerror}") from error
 
 
 def _check_card(path: Path, card: EngineCard, sha256: str, version: str, device: Device) -> None:
@@ -170,22 +181,12 @@ def _check_precision(path: Path, card: EngineCard, options: EngineOptions) -> No
         )
 
 
-def _deserialize(
-    trt: ModuleType, journal: Journal, path: Path, card: EngineCard | None, device: Device
-) -> tuple[Any, Any]:
-    """Return the runtime and the engine."""
+def _deserialize(trt: ModuleType, journal: Journal, content: bytes) -> tuple[Any, Any]:
+    """Return the runtime and the engine; None for one that TensorRT does not take."""
     trt.init_libnvinfer_plugins(journal.logger, "")
     runtime = trt.Runtime(journal.logger)
     runtime.error_recorder = journal.recorder
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"engine {path}: {error.strerror}") from error
-    engine = runtime.deserialize_cuda_engine(content)
-    if engine is None:
-        failure = journal.failure(f"loading {path}")
-        raise _refusal(trt, path, card, device, failure) from failure
-    return runtime, engine
+    return runtime, runtime.deserialize_cuda_engine(content)
 
 
 def _refusal(
