@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from rich.console import Console
 from rich.table import Table
 
@@ -46,6 +47,11 @@ def main() -> None:
     gpu = found()
     if isinstance(gpu, str):
         Console().print(f"nothing measured: {gpu}")
+        return
+    try:
+        data_path("clips/vtest.avi")
+    except pytest.skip.Exception as absent:
+        Console().print(f"nothing measured: {absent}")
         return
     with tempfile.TemporaryDirectory() as folder:
         engine = arguments.model or built(gpu, Path(folder))
