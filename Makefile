@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 SOURCES = daemon tests healthcheck setup.py
 MANIFESTS = deploy/kubernetes
 
-.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e monitoring accuracy bench soak docs run check clean workflow-lint kubernetes docker-lint shell-lint container lock bench-container
+.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e monitoring accuracy bench soak docs run check clean workflow-lint kubernetes docker-lint shell-lint container lock bench-container gpu
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -77,6 +77,12 @@ container: ## the images, with a real Docker Engine
 lock: ## renew the locked dependencies of the images (needs uv); ARGS=--upgrade takes the newest
 	deploy/lock.sh $(ARGS)
 
+gpu: ## on a machine with an NVIDIA device: TensorRT on it, and how fast; MODEL=file.engine measures that one
+	@[ -x $(BIN)/pytest ] || $(MAKE) --no-print-directory install
+	@[ ! -e /dev/nvidiactl ] || $(BIN)/python -c 'import tensorrt' 2>/dev/null || $(BIN)/python -m pip install -q -e '.[nvidia]'
+	$(BIN)/pytest tests/gpu
+	$(BIN)/python -m tests.gpu.bench_gpu $(if $(MODEL),--model $(MODEL))
+
 bench: ## speed against the bare engine; PEERS=python: against other libraries in that environment too
 	$(BIN)/python -m tests.bench.bench_core
 	$(BIN)/python -m tests.bench.bench_tracker $(if $(PEERS),--peers $(PEERS))
@@ -86,6 +92,8 @@ bench: ## speed against the bare engine; PEERS=python: against other libraries i
 	$(BIN)/python -m tests.bench.bench_peers $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python -m tests.bench.bench_mosaic $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python -m tests.bench.bench_memory
+	$(BIN)/python -m tests.bench.bench_gpu_host
+	$(BIN)/python -m tests.bench.bench_orin_model
 
 bench-container: ## the program in its image (IMAGE=tilewatch:cpu) against the same without: speed, memory, start
 	$(BIN)/python -m tests.bench.bench_container $(if $(IMAGE),--image $(IMAGE))

@@ -98,7 +98,7 @@ def _prepare(model: onnx.ModelProto, sha256: str, options: EngineOptions) -> Gra
         content=model.SerializeToString(),
         dynamic=dynamic,
         head=head,
-        names=_class_names(options.names, facts.names, head.classes),
+        names=class_names(options.names, facts.names, head.classes),
         input=convention,
         sha256=sha256,
     )
@@ -153,7 +153,7 @@ def _shape(value: onnx.ValueInfoProto) -> list[int | None]:
     return [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
 
 
-def _class_names(given: tuple[str, ...] | None, own: tuple[str, ...], classes: int | None) -> tuple[str, ...]:
+def class_names(given: tuple[str, ...] | None, own: tuple[str, ...], classes: int | None) -> tuple[str, ...]:
     """Return the operator's names if given, else the model's."""
     if given is not None and classes is not None and len(given) > classes:
         raise ConfigError(f"has {classes} classes, but LABELS_PATH holds {len(given)} names: give the model's own list")

@@ -69,7 +69,7 @@ class Metrics:
     batch_items: Histogram
     """Tiles in one engine call."""
     batch_capacity: Gauge
-    """Most tiles in one engine call, as the engine in use wants it."""
+    """Most tiles in one engine call: less than BATCH_SIZE where the engine gains nothing by it, or memory is short."""
     batch_duration: Histogram
     """Seconds from an engine call's submit to its result."""
     latency: Histogram
