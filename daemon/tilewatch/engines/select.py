@@ -29,3 +29,8 @@ def choose(backend: str) -> type[HostEngine]:
     if found is None:
         raise ConfigError(f"BACKEND={backend} needs the package {wanted[0]}: pip install {wanted[0]}")
     return ENGINES[found]
+
+
+def installed() -> list[str]:
+    """Return the CPU backends whose packages are here, the preferred one first."""
+    return [name for name in ENGINES if find_spec(name) is not None]
