@@ -191,7 +191,7 @@ def _infer(engine: ReadyEngine, sample: Sample, speed: Speed) -> RawHeads:
 
 
 def _joined(outputs: tuple[F32, ...]) -> F32:
-    """Return the outputs of several calls as one; where a device picked candidates, 0 fills up to the most there are."""
+    """Return several calls' outputs as one; where a device picked candidates, 0 fills up to the most there are."""
     most = max(output.shape[1] for output in outputs)
     rest = [((0, 0),) * (output.ndim - 2) for output in outputs]
     padded = [
