@@ -12,6 +12,15 @@ cdef extern from "heads_simd.h" nogil:
         const float *rows, Py_ssize_t stride, Py_ssize_t classes, Py_ssize_t count, float *best
     ) noexcept
 
+cdef extern from "head_kernel.h" nogil:
+    ctypedef struct HeadBox:
+        float x0, y0, x1, y1
+    ctypedef struct HeadFilter:
+        int anchors
+    HeadBox head_centred(float cx, float cy, float width, float height) noexcept
+    HeadBox head_in_cell(const float *cell, float x, float y, float width, float height) noexcept
+    void head_filter(HeadFilter f, int t, int a) noexcept
+
 cdef enum:
     BLOCK = 512  # anchors whose running maximum stays in the first-level cache
     LABEL_LIMIT = 1 << 24  # above it a float no longer counts classes one by one
@@ -45,26 +54,16 @@ cdef inline bint is_wanted(const Sink *sink, Py_ssize_t label) noexcept nogil:
     return sink.classes == 0 or (label < sink.classes and sink.wanted[label] != 0)
 
 
-cdef inline void put(
-    Sink *sink, Py_ssize_t tile, Py_ssize_t label, float score, float x0, float y0, float x1, float y1
-) noexcept nogil:
+cdef inline void put(Sink *sink, Py_ssize_t tile, Py_ssize_t label, float score, HeadBox found) noexcept nogil:
     cdef float *box = sink.xyxy + 4 * sink.count
-    box[0] = x0
-    box[1] = y0
-    box[2] = x1
-    box[3] = y1
+    box[0] = found.x0
+    box[1] = found.y0
+    box[2] = found.x1
+    box[3] = found.y1
     sink.score[sink.count] = score
     sink.label[sink.count] = <int32_t>label
     sink.tile[sink.count] = <int16_t>tile
     sink.count += 1
-
-
-cdef inline void put_centred(
-    Sink *sink, Py_ssize_t tile, Py_ssize_t label, float score, float cx, float cy, float width, float height
-) noexcept nogil:
-    cdef float half_width = width * <float>0.5
-    cdef float half_height = height * <float>0.5
-    put(sink, tile, label, score, cx - half_width, cy - half_height, cx + half_width, cy + half_height)
 
 
 cdef inline Py_ssize_t first_best(const float *scores, Py_ssize_t classes, float *best) noexcept nogil:
@@ -96,9 +95,9 @@ cdef void scan_columns(
             while scores[label * anchors + a] != best[i]:
                 label += 1
             if is_wanted(sink, label):
-                put_centred(
-                    sink, tile, label, best[i], output[a], output[anchors + a], output[2 * anchors + a],
-                    output[3 * anchors + a],
+                put(
+                    sink, tile, label, best[i],
+                    head_centred(output[a], output[anchors + a], output[2 * anchors + a], output[3 * anchors + a]),
                 )
 
 
@@ -108,7 +107,6 @@ cdef void scan_rows(
 ) noexcept nogil:
     """`grid` is NULL for boxes in pixels, else (anchors, 3): column, row and stride of each anchor's cell."""
     cdef const float *row
-    cdef const float *cell
     cdef Py_ssize_t a, label
     cdef float score
     for a in range(anchors):
@@ -120,13 +118,9 @@ cdef void scan_rows(
         if not score >= threshold or not is_wanted(sink, label):
             continue
         if grid == NULL:
-            put_centred(sink, tile, label, score, row[0], row[1], row[2], row[3])
-            continue
-        cell = grid + 3 * a
-        put_centred(
-            sink, tile, label, score, (row[0] + cell[0]) * cell[2], (row[1] + cell[1]) * cell[2],
-            <float>(exp(<double>row[2]) * cell[2]), <float>(exp(<double>row[3]) * cell[2]),
-        )
+            put(sink, tile, label, score, head_centred(row[0], row[1], row[2], row[3]))
+        else:
+            put(sink, tile, label, score, head_in_cell(grid + 3 * a, row[0], row[1], row[2], row[3]))
 
 
 def columns(
@@ -163,6 +157,7 @@ def end2end(
 ):
     cdef Py_ssize_t b, k
     cdef Sink sink
+    cdef HeadBox box
     cdef const float *row
     with nogil:
         sink = sink_of(xyxy, score, label, tile, wanted)
@@ -172,7 +167,8 @@ def end2end(
                 if not row[4] >= threshold or not (row[5] >= 0 and row[5] < LABEL_LIMIT):
                     continue
                 if is_wanted(&sink, <Py_ssize_t>row[5]):
-                    put(&sink, b, <Py_ssize_t>row[5], row[4], row[0], row[1], row[2], row[3])
+                    box.x0, box.y0, box.x1, box.y1 = row[0], row[1], row[2], row[3]
+                    put(&sink, b, <Py_ssize_t>row[5], row[4], box)
     return sink.count
 
 
@@ -194,7 +190,21 @@ def detr(
                 if best_label < 0 or not best >= threshold or not is_wanted(&sink, best_label):
                     continue
                 box = &boxes[b, q, 0]
-                put_centred(
-                    &sink, b, best_label, best, box[0] * size, box[1] * size, box[2] * size, box[3] * size
+                put(
+                    &sink, b, best_label, best,
+                    head_centred(box[0] * size, box[1] * size, box[2] * size, box[3] * size),
                 )
     return sink.count
+
+
+def run_filter(size_t task, int tiles):
+    cdef const HeadFilter *given = <const HeadFilter *>task
+    cdef int t, a
+    with nogil:
+        for t in range(tiles):
+            for a in range(given.anchors):
+                head_filter(given[0], t, a)
+
+
+def filter_bytes():
+    return sizeof(HeadFilter)

@@ -23,6 +23,11 @@ cdef extern from "tile_rows.h" nogil:
         TilePlane y, TilePlane u, TilePlane v, const int* rect, const int* fitted, TileColour colour, int size,
         unsigned char* out,
     )
+    ctypedef struct TileInput:
+        int size
+    ctypedef struct TileJob:
+        TileInput input
+    void tile_job(TileJob job, int t, int px, int py)
 
 
 cdef inline TilePlane plane(const unsigned char[:, :] samples) noexcept:
@@ -55,3 +60,17 @@ def cut(
                 tile_cut_by_pixel(luma, first, second, &rects[t, 0], &fitted[t, 0], colour, size, &out[t, 0, 0, 0])
             else:
                 tile_cut(luma, first, second, &rects[t, 0], &fitted[t, 0], colour, &room, size, &out[t, 0, 0, 0])
+
+
+def run_job(size_t job, int tiles):
+    cdef const TileJob *given = <const TileJob *>job
+    cdef int t, px, py
+    with nogil:
+        for t in range(tiles):
+            for py in range(given.input.size):
+                for px in range(given.input.size):
+                    tile_job(given[0], t, px, py)
+
+
+def job_bytes():
+    return sizeof(TileJob)

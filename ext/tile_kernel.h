@@ -129,4 +129,44 @@ TILE_FN void tile_pixel(TilePlane y, TilePlane u, TilePlane v, const int *rect, 
     }
 }
 
+/* How a GPU engine wants one input: three planes of `size` x `size`, each byte looked up in `table` (3, 256), which the
+ * host has filled with the engine's own numbers: scale, offset and the rounding to float16 are the host's, and equal
+ * everywhere. `half`: entries of 16 bits instead of 32; `bgr`: blue is the first plane. */
+typedef struct {
+    const void *table;
+    int size, half, bgr;
+} TileInput;
+
+/* One pixel (px, py) of a tile into its three planes at `out`. */
+TILE_FN void tile_input(TilePlane y, TilePlane u, TilePlane v, const int *rect, const int *fitted, int px, int py,
+                        TileColour colour, TileInput input, void *out) {
+    const long long plane = (long long)input.size * input.size;
+    long long at = (long long)py * input.size + px;
+    unsigned char rgb[3];
+    tile_pixel(y, u, v, rect, fitted, px, py, colour, rgb);
+    for (int p = 0; p < 3; p++, at += plane) {
+        const int entry = p * 256 + rgb[input.bgr ? 2 - p : p];
+        if (input.half)
+            ((unsigned short *)out)[at] = ((const unsigned short *)input.table)[entry];
+        else
+            ((unsigned int *)out)[at] = ((const unsigned int *)input.table)[entry];
+    }
+}
+
+/* All that a GPU needs to cut tiles: `tiles` (T, 6) holds rect and fitted of each, `out` the inputs one after another. */
+typedef struct {
+    TilePlane y, u, v;
+    TileColour colour;
+    TileInput input;
+    const int *tiles;
+    void *out;
+} TileJob;
+
+/* One pixel of tile t of a job: what a thread does. */
+TILE_FN void tile_job(TileJob job, int t, int px, int py) {
+    const int *tile = job.tiles + 6 * t;
+    const long long bytes = 3LL * job.input.size * job.input.size * (job.input.half ? 2 : 4);
+    tile_input(job.y, job.u, job.v, tile, tile + 4, px, py, job.colour, job.input, (char *)job.out + t * bytes);
+}
+
 #endif

@@ -34,7 +34,7 @@ from tilewatch.telemetry import log
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from tilewatch.engines.host import HostEngine
+    from tilewatch.engines.model_engine import ModelEngine
     from tilewatch.records import StreamInfo
     from tilewatch.settings import Format, Settings
     from tilewatch.sinks.base import Sink
@@ -58,7 +58,7 @@ class Camera:
 class Detector:
     """The engine and everything that all videos share."""
 
-    def __init__(self, settings: Settings, counters: Metrics, engine: HostEngine, executor: Executor) -> None:
+    def __init__(self, settings: Settings, counters: Metrics, engine: ModelEngine, executor: Executor) -> None:
         self.settings = settings
         self.metrics = counters
         self.engine = engine
@@ -78,6 +78,7 @@ class Detector:
             ConfigError: a class that the model does not know.
         """
         self.wanted = class_names.wanted(settings.detect.classes, self.engine.info.names, self.engine.head.classes)
+        self.engine.set_floor(settings.score_floor)
         self.settings = settings
 
     def cutter(self) -> TileStage:
@@ -162,6 +163,7 @@ async def open_detector(settings: Settings, counters: Metrics) -> AsyncIterator[
             on_batch=counters.batch_done,
         )
         info = engine.info
+        counters.batch_limit.set(engine.feeding.batch)
         counters.engine_opened(
             backend=info.backend,
             device=info.device,
@@ -178,7 +180,7 @@ async def open_detector(settings: Settings, counters: Metrics) -> AsyncIterator[
             await lane.call(engine.close)
 
 
-def _open_engine(settings: Settings) -> HostEngine:
+def _open_engine(settings: Settings) -> ModelEngine:
     """Return the engine the settings ask for, open and warm; blocking."""
     labels = settings.model.labels_path
     options = EngineOptions(
@@ -190,7 +192,8 @@ def _open_engine(settings: Settings) -> HostEngine:
         head=settings.model.head,
         names=class_names.from_file(labels) if labels else None,
     )
-    engine = select.choose(settings.model.backend)(options)
+    engine = select.choose(settings.model.backend, options.model)(options)
+    engine.set_floor(settings.score_floor)
     engine.open()
     engine.warm_up()
     info = engine.info

@@ -21,14 +21,14 @@ from tilewatch.parity import compare
 from tilewatch.sampling import samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from tilewatch.engines.build.compiler import Plan, Watch
     from tilewatch.engines.build.nvidia import Tools
     from tilewatch.engines.graph import Detector
     from tilewatch.parity import Parity, ReadyEngine
-    from tilewatch.records import U8
+    from tilewatch.sampling import Sample
     from tilewatch.settings import Settings
 
 Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
@@ -81,19 +81,21 @@ def build(
         StoppedError: `watch` ended it.
         DiskFullError: no space for it.
     """
+    if order.output is not None and order.output.suffix != store.SUFFIX:
+        raise UsageError(f"--output {order.output}: an engine's name ends in {store.SUFFIX}")
     options = engine_options(order.model, settings)
     detector = graph.read(options)
     key = _key(order, detector, options, tools)
     target = order.output or store.place(order.model, key)
     if not order.force and store.holds(target, key):
         return Built(target, reused=True, batch=key.batch)
-    network = _network(detector, order, settings)
+    network = _network(detector, order, settings, watch)
     plan = _compiled(network, key, order, tools, watch)
     with draft(target) as path:
         files.write_whole(path, plan.content)
         write_card(path, _card(path, order, detector, key, tools))
         candidate = tools.engine(replace(options, model=path, batch=key.batch))
-        parity = compared(options, candidate, order.videos, settings)
+        parity = compared(options, candidate, _seen(order.videos, settings, CHECK_TILES, watch.check), settings)
         judged(parity, detector.names)
         if refusal := parity.refusal(order.precision):
             raise EngineError(f"the engine is refused: {refusal}; nothing was kept: build it with another --precision")
@@ -125,10 +127,14 @@ def _key(order: Order, detector: Detector, options: EngineOptions, tools: Tools)
     )
 
 
-def _network(detector: Detector, order: Order, settings: Settings) -> bytes:
+def _network(detector: Detector, order: Order, settings: Settings, watch: Watch) -> bytes:
     """Return the model as TensorRT is to compute it: the precision is in the graph."""
     if detector.quantised and order.precision != "int8":
         raise UsageError(f"{order.model} is quantised: build it with --precision int8, or give the float32 model")
+    if detector.half and order.precision != "fp16":
+        raise UsageError(
+            f"{order.model} computes in float16: build it with --precision fp16, or give the float32 model"
+        )
     graft.set_input_shape(
         detector.model,
         detector.image.name,
@@ -140,15 +146,18 @@ def _network(detector: Detector, order: Order, settings: Settings) -> bytes:
     elif order.precision == "int8" and not detector.quantised:
         if not order.calibrate:
             raise UsageError("--precision int8 needs --calibrate VIDEO: footage such as it will see")
-        model = quantise.quantised(detector, tiles(order.videos, settings, CALIBRATION_TILES))
+        footage = _seen(order.videos, settings, CALIBRATION_TILES, watch.check)
+        model = quantise.quantised(detector, (sample.pixels(settings.tile.size) for sample in footage))
     graft.float_outputs(model)
     network: bytes = model.SerializeToString()
     return network
 
 
-def tiles(videos: tuple[Path, ...], settings: Settings, count: int) -> Iterator[U8]:
-    """Yield (T, S, S, 3) blocks of tiles, about `count` in all."""
-    return (sample.pixels(settings.tile.size) for sample in samples(videos, settings, count))
+def _seen(videos: tuple[Path, ...], settings: Settings, count: int, check: Callable[[], None]) -> Iterator[Sample]:
+    """Yield samples of the footage until `check` objects."""
+    for sample in samples(videos, settings, count):
+        check()
+        yield sample
 
 
 def _compiled(network: bytes, key: store.Key, order: Order, tools: Tools, watch: Watch) -> Plan:
@@ -182,15 +191,15 @@ def _card(path: Path, order: Order, detector: Detector, key: store.Key, tools: T
     )
 
 
-def compared(reference: EngineOptions, candidate: ReadyEngine, videos: tuple[Path, ...], settings: Settings) -> Parity:
-    """Return what a candidate makes of real tiles, beside ONNX Runtime with the model as it was given; closes it."""
+def compared(reference: EngineOptions, candidate: ReadyEngine, footage: Iterable[Sample], settings: Settings) -> Parity:
+    """Return what a candidate makes of footage, beside ONNX Runtime with the model as it was given; closes it."""
     expected = OnnxRuntimeEngine(reference)
     with ExitStack() as opened:
         for engine in (expected, candidate):
             opened.callback(engine.close)
             engine.open()
             engine.warm_up()
-        return compare(expected, candidate, samples(videos, settings, CHECK_TILES), settings)
+        return compare(expected, candidate, footage, settings)
 
 
 def quantise_model(
@@ -216,12 +225,14 @@ def quantise_model(
     """
     options = engine_options(model, settings)
     detector = graph.read(options)
-    result = quantise.quantised(detector, tiles(videos, settings, CALIBRATION_TILES))
+    footage = samples(videos, settings, CALIBRATION_TILES)
+    result = quantise.quantised(detector, (sample.pixels(options.size) for sample in footage))
     with draft(output) as path:
         files.write_whole(path, result.SerializeToString())
         refusals = []
         for backend in select.installed():
-            parity = compared(options, select.ENGINES[backend](replace(options, model=path)), videos, settings)
+            candidate = select.ENGINES[backend](replace(options, model=path))
+            parity = compared(options, candidate, samples(videos, settings, CHECK_TILES), settings)
             judged(backend, parity, detector.names)
             if refusal := parity.refusal("int8"):
                 refusals.append(f"{backend}: {refusal}")

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tests.support.mosaic import Person
-    from tilewatch.engines.host import HostEngine
+    from tilewatch.engines.model_engine import ModelEngine
     from tilewatch.records import F32, Frame, Tiles
 
     People = Mapping[int, Sequence[Person]]
@@ -90,7 +90,7 @@ def merges(clip: Path, model: Path, people: People, python: Path | None) -> Iter
 
 def seen(clip: Path, model: Path, frames: int) -> tuple[list[rules.Seen], Tiles]:
     """Return the persons' boxes of each frame, in frame pixels, and the tiles they were seen in."""
-    engine = select.choose("auto")(EngineOptions(model=model, precision="f32"))
+    engine = select.choose("openvino", model)(EngineOptions(model=model, precision="f32"))
     engine.open()
     engine.warm_up()
     source = VideoSource(clip, max_pixels=1 << 26)
@@ -102,7 +102,7 @@ def seen(clip: Path, model: Path, frames: int) -> tuple[list[rules.Seen], Tiles]
     return found, tiles
 
 
-def look(engine: HostEngine, frame: Frame, tiles: Tiles) -> rules.Seen:
+def look(engine: ModelEngine, frame: Frame, tiles: Tiles) -> rules.Seen:
     """Return what the detector says of each tile, doubles within a tile removed."""
     slot, answers = engine.cut(frame, tiles), []
     for row in range(len(tiles)):

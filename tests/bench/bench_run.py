@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tilewatch.engines.base import Slot
-    from tilewatch.engines.host import HostEngine
+    from tilewatch.engines.model_engine import ModelEngine
     from tilewatch.records import Frame
 
 
@@ -134,7 +134,7 @@ def first_frames(clip: Path, count: int) -> list[Frame]:
 
 def bare_engine(frames: list[Frame], model: Path, full_frame: str) -> Cost:
     """Return the cost of a frame's tiles when nothing but the engine runs, as full as it likes to be."""
-    engine = select.choose("auto")(EngineOptions(model=model))
+    engine = select.choose("auto", model)(EngineOptions(model=model))
     engine.open()
     engine.warm_up()
     tiles = plan(frames[0].width, frames[0].height, TileSettings(full_frame=full_frame)).tiles
@@ -146,7 +146,7 @@ def bare_engine(frames: list[Frame], model: Path, full_frame: str) -> Cost:
     return Cost(cost.wall / (rounds * len(frames)), cost.cpu / (rounds * len(frames)))
 
 
-def feed(engine: HostEngine, parts: Sequence[tuple[Slot, int]]) -> None:
+def feed(engine: ModelEngine, parts: Sequence[tuple[Slot, int]]) -> None:
     """Push tiles through, with the engine's own number of submits in flight."""
     size, flying = engine.feeding.batch, 0
     for start in range(0, len(parts), size):

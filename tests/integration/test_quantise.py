@@ -16,12 +16,15 @@ from tilewatch.engines.build import quantise
 from tilewatch.engines.options import EngineOptions
 from tilewatch.engines.select import ENGINES
 from tilewatch.errors import ConfigError, EngineError, InputError
+from tilewatch.sampling import samples
 from tilewatch.settings import load
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tilewatch.parity import Parity
+    from tilewatch.records import U8
 
 CLIPS = ("clips/vtest.avi", "clips/car-detection.mp4")
 
@@ -37,6 +40,11 @@ def few_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Enough to be right, quick enough for a test."""
     monkeypatch.setattr(engine_builder, "CALIBRATION_TILES", 16)
     monkeypatch.setattr(engine_builder, "CHECK_TILES", 8)
+
+
+def tiles(count: int) -> Iterator[U8]:
+    """Yield tiles of a real video."""
+    return (sample.pixels(640) for sample in samples([data_path(CLIPS[0])], load(), count))
 
 
 @pytest.mark.parametrize(("name", "side"), [("yolov8n", "640"), ("yolox_nano", "320")])
@@ -79,10 +87,7 @@ def _check_form(model: onnx.ModelProto) -> None:
 def test_the_same_footage_gives_the_same_file() -> None:
     """And the file says what it was calibrated on."""
     options = EngineOptions(model=data_path("models/yolox_nano.onnx"))
-    made = []
-    for _ in range(2):
-        tiles = engine_builder.tiles((data_path("clips/vtest.avi"),), load(), 4)
-        made.append(quantise.quantised(graph.read(options), tiles))
+    made = [quantise.quantised(graph.read(options), tiles(4)) for _ in range(2)]
     assert made[0].SerializeToString(deterministic=True) == made[1].SerializeToString(deterministic=True)
     assert any(entry.key == quantise.KEY and '"tiles": 4' in entry.value for entry in made[0].metadata_props)
 
@@ -91,13 +96,13 @@ def test_unsigned_activations_are_the_same_numbers() -> None:
     """The form OpenVINO gets computes what the file says, to the bit."""
     runtime = pytest.importorskip("onnxruntime")
     options = EngineOptions(model=data_path("models/yolox_nano.onnx"))
-    tiles = [*engine_builder.tiles((data_path("clips/vtest.avi"),), load(), 2)]
-    signed = quantise.quantised(graph.read(options), tiles)
+    some = [*tiles(2)]
+    signed = quantise.quantised(graph.read(options), some)
     unsigned = onnx.ModelProto()
     unsigned.CopyFrom(signed)
     graft.unsigned(unsigned)
     assert unsigned != signed
-    planes = tiles[0][:1, ..., ::-1].transpose(0, 3, 1, 2).astype(np.float32)
+    planes = some[0][:1, ..., ::-1].transpose(0, 3, 1, 2).astype(np.float32)
     settings = runtime.SessionOptions()
     settings.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     settings.log_severity_level = 3
@@ -140,7 +145,7 @@ def test_what_cannot_be_quantised_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no tile"):
         quantise.quantised(graph.read(options), [])
     done = tmp_path / "done.onnx"
-    tiles = [*engine_builder.tiles((data_path("clips/vtest.avi"),), load(), 1)]
-    onnx.save(quantise.quantised(graph.read(options), tiles), done)
+    some = [*tiles(1)]
+    onnx.save(quantise.quantised(graph.read(options), some), done)
     with pytest.raises(ConfigError, match="quantised already"):
-        quantise.quantised(graph.read(EngineOptions(model=done)), tiles)
+        quantise.quantised(graph.read(EngineOptions(model=done)), some)

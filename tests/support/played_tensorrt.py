@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 
-class PlayedTensorRt(SimpleNamespace):
+class PlayedTensorRt(ModuleType):
     """A module like `tensorrt`; what it answers is set by the test, what it was told is kept."""
+
+    plan: bytes | None
+    parse_errors: list[tuple[str, str, str]]
+    complaint: str
+    foreign_timings: bytes
+    profile_index: int
+    builds: int
+    told: dict[str, Any]
 
     def __init__(self, version: str = "10.7.0.23", *, strongly_typed: bool = True) -> None:
         severity = SimpleNamespace(INTERNAL_ERROR="internal", ERROR="error", WARNING="warning")
         listener = type("Listener", (), {})
-        super().__init__(
+        super().__init__("tensorrt")
+        self.__dict__.update(
             __version__=version,
             ILogger=type("ILogger", (), {"Severity": severity}),
             IErrorRecorder=listener,

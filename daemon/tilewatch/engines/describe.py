@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import onnx
 
 from tilewatch.engines import graph
-from tilewatch.engines.build import nvidia, quantise
+from tilewatch.engines.build import quantise
+from tilewatch.engines.cuda import device as devices
 from tilewatch.engines.darknet_file import read_cfg
 from tilewatch.engines.engine_card import file_sha256, read_card
 from tilewatch.engines.options import EngineOptions
+from tilewatch.engines.tensorrt.plan import SUFFIXES, runtime_module
 from tilewatch.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tilewatch.engines.engine_card import EngineCard
 
 Facts: TypeAlias = dict[str, Any]
 """Ready for JSON. Always there: `kind`, `file`, `bytes`, `sha256`, and `problems`, what keeps it from being used."""
@@ -40,8 +44,7 @@ def describe(path: Path, size: int) -> Facts:
         ".onnx": lambda: _onnx(path, size),
         ".cfg": lambda: _darknet(path),
         ".weights": lambda: _darknet(path),
-        ".engine": lambda: _engine(path),
-        ".plan": lambda: _engine(path),
+        **dict.fromkeys(SUFFIXES, lambda: _engine(path)),
     }
     if path.suffix.lower() not in kinds:
         raise ConfigError(f"{path} is no model: {', '.join(kinds)} are known")
@@ -147,12 +150,12 @@ def _engine(path: Path) -> Facts:
     return {"kind": "engine", **facts, "names": list(card.names), "problems": _mismatches(path, card)}
 
 
-def _mismatches(path: Path, card: Any) -> list[str]:  # noqa: ANN401 -- EngineCard
+def _mismatches(path: Path, card: EngineCard) -> list[str]:
     """Return what of an engine does not fit its card or this machine."""
     found = [] if file_sha256(path) == card.engine_sha256 else ["the file is not the one its card describes (sha256)"]
     try:
-        device = nvidia.device()
-        version = nvidia.tensorrt().__version__
+        device = devices.probe()
+        version = runtime_module().__version__
     except ConfigError as error:
         return [*found, f"this machine cannot run it: {error}"]
     if card.compute_capability != device.capability:

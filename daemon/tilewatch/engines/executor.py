@@ -58,8 +58,26 @@ class _Job:
         if not self.outputs:
             count = len(self.batch.tiles)
             self.outputs = tuple(np.empty((count, *output.shape[1:]), np.float32) for output in outputs)
-        for kept, output in zip(self.outputs, outputs, strict=True):
-            kept[row] = output[index]
+        pairs = zip(self.outputs, outputs, strict=True)
+        self.outputs = tuple(_kept(kept, row, output[index]) for kept, output in pairs)
+
+
+def _kept(kept: F32, row: int, output: F32) -> F32:
+    """Put one tile's output into its row and return the array.
+
+    Candidates that were picked on the device are as many as they are: the array grows with the tile that has most, and
+    what a tile does not fill is 0.
+    """
+    if output.shape == kept.shape[1:]:
+        kept[row] = output
+        return kept
+    if len(output) > kept.shape[1]:
+        wider = np.zeros((len(kept), *output.shape), np.float32)
+        wider[:, : kept.shape[1]] = kept
+        kept = wider
+    kept[row] = 0
+    kept[row, : len(output)] = output
+    return kept
 
 
 Part: TypeAlias = "tuple[_Job, int]"

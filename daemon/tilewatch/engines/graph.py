@@ -61,6 +61,12 @@ class Detector:
     """Hash of the file."""
 
     @property
+    def half(self) -> bool:
+        """Whether it takes its picture in float16."""
+        kind: int = self.image.type.tensor_type.elem_type
+        return kind == onnx.TensorProto.FLOAT16
+
+    @property
     def quantised(self) -> bool:
         """Whether some of it computes in eight bits."""
         return any(node.op_type == "QuantizeLinear" for node in self.model.graph.node)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,16 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tilewatch.engines import cpu
+from tilewatch.engines.model_engine import ModelEngine
 from tilewatch.errors import ConfigError, EngineError
 from tilewatch.native import pixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tilewatch.engines.base import EngineInfo, Feeding, Slot
-    from tilewatch.engines.heads import Head
+    from tilewatch.engines.base import Slot
     from tilewatch.engines.options import EngineOptions
-    from tilewatch.records import F32, U8, Frame, Tiles
+    from tilewatch.records import U8, Frame, Tiles
 
 GREY = 114
 """Value of padding, and of the warm-up's tiles."""
@@ -67,50 +66,13 @@ class SlotPool:
         return np.empty((count, self._size, self._size, 3), np.uint8)
 
 
-class HostEngine(ABC):
-    """The common half of a CPU engine (see base.Engine for the contract of every method)."""
+class HostEngine(ModelEngine):
+    """The common half of a CPU engine."""
 
     def __init__(self, options: EngineOptions) -> None:
-        self.options = options
+        super().__init__(options)
         self.threads = options.threads or cpu.cores()
         self.pool = SlotPool(options.size)
-        self._facts: tuple[EngineInfo, Feeding, Head] | None = None
-
-    @property
-    def info(self) -> EngineInfo:
-        """What is in use; valid after `open`, the head's variant after `warm_up`."""
-        return self._known()[0]
-
-    @property
-    def feeding(self) -> Feeding:
-        """How to feed it; valid after `open`."""
-        return self._known()[1]
-
-    @property
-    def head(self) -> Head:
-        """How to read its outputs; valid after `warm_up`."""
-        return self._known()[2]
-
-    def _known(self) -> tuple[EngineInfo, Feeding, Head]:
-        if self._facts is None:
-            raise EngineError(f"the engine for {self.options.model} has not been opened")
-        return self._facts
-
-    @abstractmethod
-    def open(self) -> None:
-        """Load the model; sets `_facts`."""
-
-    @abstractmethod
-    def submit(self, parts: Sequence[tuple[Slot, int]]) -> None:
-        """Start inference of some tiles."""
-
-    @abstractmethod
-    def collect(self) -> tuple[F32, ...]:
-        """Wait for the oldest submit."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Free everything."""
 
     def warm_up(self) -> None:
         """Keep the engine as full as it will be once, and settle the head on what comes out."""

@@ -28,3 +28,12 @@ def detr(
     tile: I16,
 ) -> int:
     """Decode (B, Q, 4) centre and size as fractions of the input's side, with (B, Q, C) scores or logits."""
+
+def run_filter(task: int, tiles: int) -> None:
+    """Do what a GPU's threads do: the HeadFilter (ext/head_kernel.h) at an address, for its first tiles.
+
+    Every address in it must be the processor's. Releases the GIL.
+    """
+
+def filter_bytes() -> int:
+    """Return the size of a HeadFilter."""

@@ -18,3 +18,12 @@ def cut(
 
     `by_pixel` computes every pixel by itself, as a GPU does: slow, the same bytes.
     """
+
+def run_job(job: int, tiles: int) -> None:
+    """Do what a GPU's threads do: the job at an address (a TileJob of ext/tile_kernel.h), for its first tiles.
+
+    Every address in it must be the processor's. Releases the GIL.
+    """
+
+def job_bytes() -> int:
+    """Return the size of a TileJob."""

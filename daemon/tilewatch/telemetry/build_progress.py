@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from tilewatch.errors import StoppedError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -48,6 +50,11 @@ class BuildProgress:
         """Note that a phase is over."""
         if self._levels.pop(phase, DEPTH + 1) <= DEPTH:
             self._ended(phase)
+
+    def check(self) -> None:
+        """Raise StoppedError when the operator wants to stop."""
+        if self._stopped:
+            raise StoppedError("stopped: nothing is left of it")
 
     def _begun(self, phase: str, level: int, steps: int) -> None:
         """Show a phase."""

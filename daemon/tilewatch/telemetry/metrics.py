@@ -60,6 +60,8 @@ class Metrics:
     """{stream, stage}: most items that can wait there."""
     batch_items: Histogram
     """Tiles in one engine call."""
+    batch_limit: Gauge
+    """Most tiles in one engine call: less than BATCH_SIZE where the engine gains nothing by it, or memory is short."""
     batch_duration: Histogram
     """Seconds from an engine call's submit to its result."""
     latency: Histogram
@@ -125,6 +127,7 @@ def create(registry: CollectorRegistry | None = None) -> Metrics:
         channel_items=make.gauge("channel_items", "Items waiting behind a stage.", "stream", "stage"),
         channel_capacity=make.gauge("channel_capacity_items", "Most items that can wait there.", "stream", "stage"),
         batch_items=make.histogram("batch_items", "Tiles in one engine call.", BATCHES),
+        batch_limit=make.gauge("batch_limit_items", "Most tiles in one engine call, as the device's memory allows."),
         batch_duration=make.histogram("batch_duration_seconds", "Time from submit to result.", BUCKETS),
         latency=make.histogram("latency_seconds", "Time from decode to written.", BUCKETS, "stream"),
         last_frame=make.gauge("last_frame_timestamp_seconds", "When the last frame was written.", "stream"),

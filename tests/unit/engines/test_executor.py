@@ -409,3 +409,28 @@ def test_urgent_stream_goes_first_and_leaves_a_quarter_to_files(loop: str) -> No
     run_on(loop, scenario())
     order = "".join(str(number % 2) for numbers in engine.submits for number in numbers)
     assert order == "1110" * 6 + "11" + "0" * 14
+
+
+def test_candidates_of_several_calls_become_one_array(loop: str) -> None:
+    """A frame's tiles have as many rows as the tile that has most; the others are filled up with zeros."""
+
+    class Picks(FakeEngine):
+        def collect(self) -> tuple[F32, ...]:
+            """A tile of number n has n rows of n; a call as many as its largest."""
+            numbers = self.running.popleft()
+            rows = np.zeros((len(numbers), max(numbers), 8), np.float32)
+            for row, number in enumerate(numbers):
+                rows[row, :number] = number
+            return (rows,)
+
+    async def scenario() -> list[Any]:
+        executor, device, _ = make(Picks(Feeding(batch=2, in_flight=2)), batch_wait_ms=0)
+        return await served(executor, ask(device, batch_of(2, 0, 1, 0, 3, 1)))
+
+    heads, error = run_on(loop, scenario())
+    assert error is None
+    (rows,) = heads.outputs
+    assert rows.shape == (6, 3, 8)
+    assert [[int(value) for value in tile[:, 0]] for tile in rows] == [
+        [2, 2, 0], [0, 0, 0], [1, 0, 0], [0, 0, 0], [3, 3, 3], [1, 0, 0],
+    ]  # fmt: skip

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 
+import pytest
 from rich.console import Console
 from rich.progress import Progress
 
+from tilewatch.errors import StoppedError
 from tilewatch.telemetry.build_progress import BuildBars, BuildProgress, build_progress
 
 
@@ -54,6 +56,9 @@ def test_a_stop_ends_the_build_at_its_next_step() -> None:
     progress = BuildProgress()
     progress.begin("Building engine", None, 2)
     assert progress.step("Building engine", 1)
+    progress.check()
     progress.stop()
+    with pytest.raises(StoppedError):
+        progress.check()
     assert not progress.step("Building engine", 2)
     assert not progress.step("an unknown phase", 1)

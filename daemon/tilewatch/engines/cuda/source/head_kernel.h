@@ -1,0 +1,1 @@
+../../../../../ext/head_kernel.h

@@ -1,0 +1,1 @@
+../../../../../ext/tile_kernel.h

@@ -1,0 +1,223 @@
+"""An engine file: read, held against its card, the device and the settings, and given to TensorRT."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tilewatch.engines.cuda.binding import NotInstalledError
+from tilewatch.engines.engine_card import EngineCard, file_sha256, read_card
+from tilewatch.engines.tensorrt.journal import Journal
+from tilewatch.errors import ConfigError, TilewatchError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
+
+    from tilewatch.engines.cuda.device import Device
+    from tilewatch.engines.options import EngineOptions
+
+SUFFIXES = (".engine", ".plan", ".trt")
+"""What engine files are called."""
+PLANES, RANK = 3, 4
+UNKNOWN_PRECISION = "as built"
+VERSION_PARTS = 3
+"""Of a version: an engine runs on the release that built it, whatever its build number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensor:
+    """An input or output of an engine."""
+
+    name: str
+    type: str
+    """'FLOAT', 'HALF', ... : TensorRT's own name."""
+    shape: tuple[int, ...]
+    """The batch first; -1 where it is free."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Plan:
+    """An engine in the device's memory."""
+
+    trt: ModuleType
+    engine: Any
+    """tensorrt.ICudaEngine"""
+    journal: Journal
+    runtime: Any
+    """tensorrt.Runtime, which must outlive the engine."""
+    input: Tensor
+    outputs: tuple[Tensor, ...]
+    least: int
+    """Fewest tiles of a call: 1, or the batch of an engine that was built for one only."""
+    most: int
+    card: EngineCard | None
+    path: Path
+    sha256: str
+
+    @property
+    def half(self) -> bool:
+        """Whether the input is float16."""
+        return self.input.type == "HALF"
+
+
+def runtime_module() -> ModuleType:
+    """Return the tensorrt package; only after a device was found (see cuda.device.probe).
+
+    Raises:
+        NotInstalledError: it is not there, or its libraries are not.
+    """
+    try:
+        return importlib.import_module("tensorrt")
+    except (ImportError, OSError, RuntimeError) as error:
+        raise NotInstalledError(
+            f"BACKEND=tensorrt needs TensorRT 10 or 11 ({str(error).splitlines()[0]}): "
+            "pip install 'tilewatch[nvidia]'; on a Jetson it comes with JetPack (python3-libnvinfer)"
+        ) from error
+
+
+def engine_file(model: Path) -> Path:
+    """Return the engine of a model: the file itself, or the one that lies beside an ONNX file and was built from it.
+
+    Raises:
+        ConfigError: there is none, or it was built from another model.
+    """
+    if model.suffix in SUFFIXES:
+        return model
+    found = model.with_suffix(SUFFIXES[0])
+    card = read_card(found) if found.is_file() else None
+    if not found.is_file():
+        raise ConfigError(f"there is no TensorRT engine of {model}: {rebuild(model)}, or set BACKEND=openvino")
+    if card is None:
+        raise ConfigError(f"{found} has no card that says it was built from {model}: name it in MODEL_PATH itself")
+    if card.model_sha256 != file_sha256(model):
+        raise ConfigError(f"{found} was built from another {card.model_name} than {model}: {rebuild(model)}")
+    return found
+
+
+def rebuild(model: Path | str) -> str:
+    """Return the remedy for an engine that does not fit."""
+    return f"build it on this machine: tilewatch model build {model}"
+
+
+def read_plan(path: Path, options: EngineOptions, device: Device) -> Plan:
+    """Load an engine file onto the device.
+
+    Raises:
+        ConfigError: not an engine of this TensorRT, this device and these settings; names both sides and the remedy.
+        EngineError: TensorRT failed otherwise.
+    """
+    card = read_card(path)
+    sha256 = file_sha256(path)
+    trt = runtime_module()
+    if card is not None:
+        _check_card(path, card, sha256, trt.__version__, device)
+        _check_precision(path, card, options)
+    journal = Journal(trt)
+    runtime, engine = _deserialize(trt, journal, path, card, device)
+    tensors = [_tensor(trt, engine, index) for index in range(engine.num_io_tensors)]
+    image, outputs = _divided(path, [tensor for tensor, _ in tensors], [given for _, given in tensors])
+    least, most = _batches(path, engine, image, options.size)
+    return Plan(
+        trt=trt,
+        engine=engine,
+        journal=journal,
+        runtime=runtime,
+        input=image,
+        outputs=outputs,
+        least=least,
+        most=most,
+        card=card,
+        path=path,
+        sha256=sha256,
+    )
+
+
+def _check_card(path: Path, card: EngineCard, sha256: str, version: str, device: Device) -> None:
+    """Refuse what TensorRT would refuse, with both sides named; and a file that is not the card's."""
+    remedy = rebuild(card.model_name)
+    if card.engine_sha256 != sha256:
+        raise ConfigError(f"engine {path} is not the file its card describes (sha256): {remedy}, or remove the card")
+    if card.compute_capability != device.capability:
+        raise ConfigError(
+            f"engine {path} was built for compute capability {card.compute_capability} ({card.device_name}), "
+            f"but this device has {device.capability} ({device.name}): {remedy}"
+        )
+    if card.tensorrt_version.split(".")[:VERSION_PARTS] != version.split(".")[:VERSION_PARTS]:
+        raise ConfigError(
+            f"engine {path} was built by TensorRT {card.tensorrt_version}, but TensorRT {version} is installed: "
+            f"{remedy}"
+        )
+
+
+def _check_precision(path: Path, card: EngineCard, options: EngineOptions) -> None:
+    if options.precision not in {"auto", card.precision}:
+        raise ConfigError(
+            f"PRECISION={options.precision}, but engine {path} computes in {card.precision}: "
+            f"set PRECISION={card.precision} or auto, or {rebuild(card.model_name)}"
+        )
+
+
+def _deserialize(
+    trt: ModuleType, journal: Journal, path: Path, card: EngineCard | None, device: Device
+) -> tuple[Any, Any]:
+    """Return the runtime and the engine."""
+    trt.init_libnvinfer_plugins(journal.logger, "")
+    runtime = trt.Runtime(journal.logger)
+    runtime.error_recorder = journal.recorder
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"engine {path}: {error.strerror}") from error
+    engine = runtime.deserialize_cuda_engine(content)
+    if engine is None:
+        failure = journal.failure(f"loading {path}")
+        raise _refusal(trt, path, card, device, failure) from failure
+    return runtime, engine
+
+
+def _refusal(
+    trt: ModuleType, path: Path, card: EngineCard | None, device: Device, failure: TilewatchError
+) -> ConfigError:
+    """Return the error for an engine that TensorRT does not take."""
+    origin = f"TensorRT {card.tensorrt_version} on {card.device_name}" if card else "an unknown TensorRT and device"
+    return ConfigError(
+        f"engine {path}, built by {origin}, is not one for TensorRT {trt.__version__} on {device.name} "
+        f"(compute capability {device.capability}): {rebuild(card.model_name if card else 'MODEL.onnx')} ({failure})"
+    )
+
+
+def _tensor(trt: ModuleType, engine: Any, index: int) -> tuple[Tensor, bool]:  # noqa: ANN401 -- ICudaEngine
+    """Return a tensor, and whether it is an input."""
+    name = engine.get_tensor_name(index)
+    kind = str(engine.get_tensor_dtype(name).name)
+    tensor = Tensor(name=name, type=kind, shape=tuple(engine.get_tensor_shape(name)))
+    return tensor, engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
+
+
+def _divided(path: Path, tensors: list[Tensor], given: list[bool]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return the only input, an image, and the outputs."""
+    inputs = [tensor for tensor, is_input in zip(tensors, given, strict=True) if is_input]
+    outputs = [tensor for tensor, is_input in zip(tensors, given, strict=True) if not is_input]
+    if len(inputs) != 1:
+        names = ", ".join(tensor.name for tensor in inputs)
+        raise ConfigError(f"engine {path} has {len(inputs)} inputs ({names}): a detector with one image is needed")
+    image = inputs[0]
+    if len(image.shape) != RANK or image.shape[1] != PLANES or image.type not in {"FLOAT", "HALF"}:
+        raise ConfigError(
+            f"engine {path}: input {image.name} is {image.type} {list(image.shape)}: "
+            "(N, 3, S, S) of float or half is needed: build it from an ONNX file as it was exported"
+        )
+    return image, tuple(outputs)
+
+
+def _batches(path: Path, engine: Any, image: Tensor, size: int) -> tuple[int, int]:  # noqa: ANN401 -- ICudaEngine
+    """Return the fewest and the most tiles of a call; refuse an engine for another size than TILE_SIZE."""
+    least = most = image.shape
+    if -1 in image.shape:
+        least, _, most = (tuple(shape) for shape in engine.get_tensor_profile_shape(image.name, 0))
+    if not all(low <= size <= high for low, high in zip(least[2:], most[2:], strict=True)):
+        sides = f"{most[3]}x{most[2]}" if least[2:] == most[2:] else f"{least[3]}x{least[2]} to {most[3]}x{most[2]}"
+        raise ConfigError(f"engine {path}: its input is {sides}, but TILE_SIZE={size}: set TILE_SIZE={most[2]}")
+    return least[0], most[0]

@@ -1,0 +1,384 @@
+"""The TensorRT engine on a device that is played: the contract of all engines, and what only this one has to do.
+
+No device has a part in this. What is real: every line of the engine, the kernels' arithmetic, all addresses and sizes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tests.support.engine_contract import COLOURS, NAMES, EngineContract, Model, all_of, check_colour, painted
+from tests.support.fake_cuda import cudaError_t
+from tests.support.models import ANCHORS, SIDE, tiny_detector
+from tests.support.nvidia import card_of, machine, tiny_engine
+from tilewatch.engines.cuda.binding import CudaError, DeviceMemoryError
+from tilewatch.engines.engine_card import card_path, file_sha256, write_card
+from tilewatch.engines.options import EngineOptions
+from tilewatch.engines.tensorrt import TensorRtEngine
+from tilewatch.engines.tensorrt import results as results_module
+from tilewatch.errors import ConfigError, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.nvidia import Machine
+    from tilewatch.engines.model_engine import ModelEngine
+
+EIGHT = np.concatenate([COLOURS, COLOURS[:3]])
+STEADY = [
+    "cudaStreamWaitEvent", "cuLaunchKernel", "cudaGraphLaunch", "cudaMemsetAsync", "cuLaunchKernel", "cudaMemcpyAsync",
+]  # fmt: skip
+"""A call once it is warm: wait for the upload on the device, cut, infer, pick, bring down."""
+
+
+@pytest.fixture
+def discrete(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A card with memory of its own."""
+    return machine(monkeypatch)
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> EngineOptions:
+    """Options for the tiny engine."""
+    return EngineOptions(model=tiny_engine(tmp_path / "tiny.engine", NAMES), size=SIDE)
+
+
+@pytest.fixture
+def engine(discrete: Machine, options: EngineOptions) -> Iterator[TensorRtEngine]:
+    """The engine, open, warm, and its calls so far forgotten."""
+    made = opened(options)
+    used(made)
+    discrete.cuda.names()
+    yield made
+    made.close()
+
+
+def used(engine: TensorRtEngine) -> None:
+    """Let a frame of eight tiles go through, so that the next one finds room."""
+    slot = painted(engine, EIGHT)
+    engine.submit([(slot, 0)])
+    engine.collect()
+    engine.release(slot)
+
+
+def opened(options: EngineOptions) -> TensorRtEngine:
+    """Return an engine that is open and warm."""
+    made = TensorRtEngine(options)
+    made.open()
+    made.warm_up()
+    return made
+
+
+@pytest.fixture(params=["card", "integrated", "outputs of unknown size", "no graphs"])
+def played(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """Machines of several kinds; nothing is left on any of them."""
+    made = machine(monkeypatch, integrated=request.param == "integrated")
+    made.trt.late_shapes = request.param == "outputs of unknown size"
+    made.trt.refuse_capture = request.param == "no graphs"
+    yield made
+    assert made.cuda.leaks() == []
+
+
+@pytest.mark.usefixtures("played")
+class TestTensorRt(EngineContract):
+    """The contract, on every kind of machine."""
+
+    @pytest.fixture
+    def make(self) -> type[ModelEngine]:
+        """The engine's class."""
+        return TensorRtEngine
+
+    @pytest.fixture
+    def model(self, tmp_path: Path) -> Model:
+        """An engine file with its card."""
+        return Model(lambda name, properties: tiny_engine(tmp_path / f"{name}.engine", properties))
+
+
+@pytest.mark.parametrize("kind", [1, 10], ids=["float", "half"])
+@pytest.mark.usefixtures("discrete")
+def test_input_is_of_the_engines_own_type(tmp_path: Path, kind: int) -> None:
+    """Float or half: the table is in it, and half outputs become float32 on this side."""
+    made = opened(EngineOptions(model=tiny_engine(tmp_path / "half.engine", NAMES, kind=kind), size=SIDE))
+    slot = painted(made, COLOURS)
+    found = all_of(made, [(slot, row) for row in range(5)])
+    for each, colour in zip(found, COLOURS, strict=True):
+        np.testing.assert_allclose(each.score, colour.max() / 255, atol=0.013)
+    made.close()
+
+
+def test_frame_goes_up_once_and_is_cut_once(discrete: Machine, engine: TensorRtEngine) -> None:
+    """One copy up, one launch for all tiles, one graph, one copy down, and no waiting until the results are wanted."""
+    slot = painted(engine, EIGHT)
+    assert discrete.cuda.names() == ["cudaMemcpyAsync", "cudaEventRecord"]
+    engine.submit([(slot, row) for row in range(8)])
+    assert discrete.cuda.names() == STEADY
+    engine.collect()
+    assert discrete.cuda.names() == ["cudaStreamSynchronize"]
+
+
+def test_nothing_is_copied_on_a_jetson(monkeypatch: pytest.MonkeyPatch, options: EngineOptions) -> None:
+    """Planes and candidates lie where both sides see them."""
+    integrated = machine(monkeypatch, integrated=True)
+    made = opened(options)
+    used(made)
+    integrated.cuda.names()
+    slot = painted(made, EIGHT)
+    made.submit([(slot, row) for row in range(8)])
+    assert integrated.cuda.names() == ["cudaEventRecord", *(name for name in STEADY if name != "cudaMemcpyAsync")]
+    made.collect()
+    made.close()
+    assert integrated.cuda.leaks() == []
+
+
+def test_two_calls_are_in_flight_on_two_streams(discrete: Machine, engine: TensorRtEngine) -> None:
+    """The second starts without waiting for the first; a third has to wait for its caller."""
+    slot = painted(engine, COLOURS[:2])
+    discrete.cuda.names()
+    engine.submit([(slot, 0), (slot, 1)])
+    engine.submit([(slot, 1), (slot, 0)])
+    launches = [call for call in discrete.cuda.calls if call.name == "cuLaunchKernel"]
+    assert len({int(call.arguments[8]) for call in launches}) == 2
+    with pytest.raises(EngineError, match="2 calls are in flight already"):
+        engine.submit([(slot, 0)])
+    first, second = engine.collect(), engine.collect()
+    head = engine.head
+    assert head.decode([first[0][:1]], 0.5).label[0] == head.decode([second[0][1:]], 0.5).label[0] == 0
+
+
+def test_every_batch_size_has_its_graph(discrete: Machine, engine: TensorRtEngine) -> None:
+    """The first call of a size goes in itself and is recorded; sizes keep their graphs when they take turns."""
+    slot = painted(engine, COLOURS)
+    discrete.trt.enqueued.clear()
+    for _ in range(4):  # two runners, each of which records for itself
+        for count in (3, 5):
+            for _ in range(2):
+                check(engine, slot, count)
+    assert sorted(discrete.trt.enqueued) == [3, 3, 5, 5]
+
+
+def check(engine: TensorRtEngine, slot: object, count: int) -> None:
+    """Infer the first tiles and compare their colours."""
+    for found, colour in zip(all_of(engine, [(slot, row) for row in range(count)]), COLOURS, strict=False):  # type: ignore[misc]
+        check_colour(found, colour)
+
+
+def test_tiles_of_one_frame_that_are_neighbours_are_one_launch(discrete: Machine, engine: TensorRtEngine) -> None:
+    """Rows that do not follow each other, or another frame, begin a new one."""
+    first, second = painted(engine, COLOURS), painted(engine, COLOURS)
+    discrete.cuda.names()
+    engine.submit([(first, 1), (first, 2), (second, 0), (second, 1), (first, 4), (first, 0)])
+    cuts = [
+        call for call in discrete.cuda.calls if call.name == "cuLaunchKernel" and call.arguments[0] == "tilewatch_cut"
+    ]
+    assert [call.arguments[3] for call in cuts] == [2, 2, 1, 1]
+    engine.collect()
+
+
+def test_only_the_candidates_come_down(discrete: Machine, engine: TensorRtEngine) -> None:
+    """Not the model's own outputs; and none below the floor."""
+    slot = painted(engine, COLOURS)
+    engine.set_floor(0.9)
+    discrete.cuda.names()
+    engine.submit([(slot, row) for row in range(5)])
+    (copy,) = [call for call in discrete.cuda.calls if call.name == "cudaMemcpyAsync"]
+    assert copy.arguments[2] == 256 + 5 * ANCHORS * 32
+    (rows,) = engine.collect()
+    assert (rows[..., 4] > 0).sum(axis=1).tolist() == [ANCHORS, ANCHORS, ANCHORS, 0, 0]
+
+
+def test_floor_changes_while_calls_are_in_flight(engine: TensorRtEngine) -> None:
+    """A threshold that is lowered in the settings reaches the device with the next call."""
+    slot = painted(engine, COLOURS[3:])
+    engine.set_floor(0.7)
+    engine.submit([(slot, 0), (slot, 1)])
+    engine.set_floor(0.5)
+    engine.submit([(slot, 0), (slot, 1)])
+    found = [engine.head.decode(engine.collect(), 0.01) for _ in range(2)]
+    assert [sorted(set(each.tile.tolist())) for each in found] == [[0], [0, 1]]
+
+
+def test_more_candidates_than_there_is_room_for_are_all_found(
+    monkeypatch: pytest.MonkeyPatch, discrete: Machine, options: EngineOptions
+) -> None:
+    """The kernel says how many there were; room is made and it picks once more."""
+    monkeypatch.setattr(results_module.PickedResults.__init__, "__defaults__", (7,))
+    made = TensorRtEngine(options)
+    made.set_floor(0.99)
+    made.open()
+    made.warm_up()
+    made.set_floor(0.1)
+    slot = painted(made, COLOURS)
+    waits = []
+    for _ in range(3):  # two runners, each of which makes its own room
+        discrete.cuda.names()
+        for found, colour in zip(all_of(made, [(slot, row) for row in range(5)]), COLOURS, strict=True):
+            check_colour(found, colour)
+        waits.append(discrete.cuda.names().count("cudaStreamSynchronize"))
+    assert waits[-1] == 1, "room that was made stays"
+    made.close()
+    assert discrete.cuda.leaks() == []
+
+
+def test_batch_is_as_large_as_engine_and_settings_allow(
+    monkeypatch: pytest.MonkeyPatch, options: EngineOptions
+) -> None:
+    """The profile's most, or BATCH_SIZE."""
+    for profile, asked, taken in (((1, 8), 4, 4), ((1, 4), 16, 4), ((1, 8), 8, 8)):
+        machine(monkeypatch, profile=profile)
+        made = opened(replace(options, batch=asked))
+        assert (made.feeding.batch, made.feeding.in_flight) == (taken, 2)
+        made.close()
+
+
+def test_engine_of_one_batch_size_is_filled_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One that was built for exactly so many tiles computes so many, whatever there is."""
+    played = machine(monkeypatch, profile=(4, 4))
+    made = opened(EngineOptions(model=tiny_engine(tmp_path / "four.engine", NAMES), size=SIDE, batch=2))
+    assert made.feeding.batch == 4
+    check(made, painted(made, COLOURS), 3)
+    assert set(played.trt.enqueued) == {4}
+    made.close()
+
+
+def test_short_memory_gives_a_smaller_batch(
+    monkeypatch: pytest.MonkeyPatch, options: EngineOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Halved until it fits, said so, and everything that was taken in vain is given back."""
+    tile = 3 * SIDE * SIDE * 4
+    short = machine(monkeypatch, memory=16 * tile)
+    made = opened(options)
+    assert made.feeding.batch == 4
+    assert "batch_reduced" in capsys.readouterr().out
+    check(made, painted(made, COLOURS), 5)
+    made.close()
+    assert short.cuda.leaks() == []
+
+
+def test_memory_too_short_for_one_tile_is_an_error(monkeypatch: pytest.MonkeyPatch, options: EngineOptions) -> None:
+    """With what was asked of whom, and what to do; TensorRT's own shortage too."""
+    for how in ({"memory": 40_000}, {"memory": 1 << 20, "context_bytes": 1 << 21}):
+        short = machine(monkeypatch, **how)  # type: ignore[arg-type]
+        made = TensorRtEngine(options)
+        made.open()
+        with pytest.raises(DeviceMemoryError, match="set a smaller BATCH_SIZE"):
+            made.warm_up()
+        made.close()
+        assert short.cuda.leaks() == []
+
+
+def test_failing_device_is_an_engine_error(discrete: Machine, engine: TensorRtEngine) -> None:
+    """What call, what code, what to do; and the engine can still be closed."""
+    slot = painted(engine, COLOURS)
+    engine.submit([(slot, 0)])
+    discrete.cuda.failures["cudaStreamSynchronize"] = cudaError_t.cudaErrorLaunchFailure
+    with pytest.raises(CudaError, match=r"cudaStreamSynchronize failed with cudaErrorLaunchFailure: .*started anew"):
+        engine.collect()
+    discrete.cuda.failures.clear()
+
+
+def test_inference_that_tensorrt_refuses_tells_its_reason(discrete: Machine, engine: TensorRtEngine) -> None:
+    """TensorRT returns False and tells the recorder."""
+    slot = painted(engine, COLOURS)
+    discrete.trt.refuse_execution = True
+    with pytest.raises(EngineError, match="TensorRT: inference failed: Cask: no kernel"):
+        engine.submit([(slot, 0), (slot, 1)])
+    discrete.trt.refuse_execution = False
+
+
+def test_work_that_cannot_be_recorded_is_put_in_itself(
+    discrete: Machine, options: EngineOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One warning, and no further try."""
+    discrete.trt.refuse_capture = True
+    made = opened(options)
+    slot = painted(made, COLOURS)
+    for _ in range(3):
+        check(made, slot, 5)
+    assert capsys.readouterr().out.count("graph_refused") == 2, "one for each runner"
+    assert "cudaGraphLaunch" not in discrete.cuda.names()
+    made.close()
+
+
+def test_cancelled_frame_is_not_overwritten_while_it_goes_up(discrete: Machine, engine: TensorRtEngine) -> None:
+    """A slot that comes back unseen may still be on its way: its next user waits for the copy."""
+    engine.release(painted(engine, COLOURS))
+    discrete.cuda.names()
+    slot = painted(engine, COLOURS)
+    assert discrete.cuda.names() == ["cudaEventSynchronize", "cudaMemcpyAsync", "cudaEventRecord"]
+    engine.release(slot)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"compute_capability": "9.0", "device_name": "H100"},
+            r"built for compute capability 9\.0 \(H100\), but this device has 8\.7 \(Fake Orin\)",
+        ),
+        ({"tensorrt_version": "10.3.0.26"}, r"built by TensorRT 10\.3\.0\.26, but TensorRT 10\.7\.0\.23 is installed"),
+        ({"engine_sha256": "c" * 64}, "is not the file its card describes"),
+    ],
+)
+@pytest.mark.usefixtures("discrete")
+def test_foreign_engine_is_refused_with_both_sides_and_the_remedy(
+    options: EngineOptions, change: dict[str, str], message: str
+) -> None:
+    """Before TensorRT is asked, which would only say that it cannot."""
+    write_card(options.model, card_of(options.model, **change))
+    with pytest.raises(ConfigError, match=message) as caught:
+        TensorRtEngine(options).open()
+    assert "tilewatch model build tiny.onnx" in str(caught.value)
+
+
+@pytest.mark.parametrize("card", [True, False])
+@pytest.mark.usefixtures("discrete")
+def test_engine_that_tensorrt_does_not_take_is_refused(tmp_path: Path, card: bool) -> None:
+    """With TensorRT's own words; without a card its origin is unknown."""
+    foreign = tmp_path / "foreign.engine"
+    foreign.write_bytes(b"ftrt" + bytes(100))
+    if card:
+        write_card(foreign, card_of(foreign))
+    origin = "TensorRT 10.7.0.23 on Fake Orin" if card else "an unknown TensorRT and device"
+    with pytest.raises(ConfigError, match=f"built by {origin}, is not one for TensorRT 10") as caught:
+        TensorRtEngine(EngineOptions(model=foreign, size=SIDE)).open()
+    assert re.search(r"tilewatch model build \S+\.onnx \(.*magicTag mismatch: it is no plan", str(caught.value))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("discrete")
+def test_engine_without_a_card_is_taken_as_it_is(tmp_path: Path) -> None:
+    """As trtexec makes one: head recognised, RGB 0-1, names from LABELS_PATH or none."""
+    plain = tiny_detector(tmp_path / "model_b8_gpu0_fp32.onnx").rename(tmp_path / "model_b8_gpu0_fp32.engine")
+    for names in (None, ("a", "b", "c")):
+        made = opened(EngineOptions(model=plain, size=SIDE, names=names))
+        assert (made.info.precision, made.info.names, made.info.head) == ("as built", names or (), "yolov8")
+        assert made.info.model_sha256 == file_sha256(plain)
+        check(made, painted(made, COLOURS), 5)
+        made.close()
+    with pytest.raises(ConfigError, match="has 3 classes, but LABELS_PATH holds 4 names"):
+        TensorRtEngine(EngineOptions(model=plain, size=SIDE, names=("a", "b", "c", "d"))).open()
+
+
+@pytest.mark.usefixtures("discrete")
+def test_onnx_file_stands_for_the_engine_built_from_it(options: EngineOptions) -> None:
+    """It lies beside it; without it, or with another one's, the command that builds it is named."""
+    onnx_file = options.model.with_suffix(".onnx")
+    made = opened(replace(options, model=onnx_file))
+    assert made.info.model_path == str(onnx_file)
+    assert made.info.model_sha256 == file_sha256(onnx_file)
+    made.close()
+    write_card(options.model, card_of(options.model))
+    with pytest.raises(ConfigError, match=r"built from another tiny\.onnx than .*tilewatch model build"):
+        TensorRtEngine(replace(options, model=onnx_file)).open()
+    card_path(options.model).unlink()
+    with pytest.raises(ConfigError, match="has no card that says"):
+        TensorRtEngine(replace(options, model=onnx_file)).open()
+    options.model.unlink()
+    with pytest.raises(ConfigError, match=r"no TensorRT engine of .*tilewatch model build .*or set BACKEND=openvino"):
+        TensorRtEngine(replace(options, model=onnx_file)).open()
