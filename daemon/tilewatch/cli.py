@@ -27,7 +27,7 @@ cli.add_typer(model_cli, name="model")
 cli.add_typer(config_cli, name="config")
 cli.add_typer(jobs_cli, name="jobs")
 
-EXIT_CODES = {1: 75, 2: UsageError.exit_code}
+EXIT_CODES = {1: 75, 130: 75, 2: UsageError.exit_code}
 """Of the command-line library: interrupted, and misused. Ours for the same; it passes on every other one."""
 
 

@@ -202,11 +202,12 @@ def compared(reference: EngineOptions, candidate: ReadyEngine, footage: Iterable
         return compare(expected, candidate, footage, settings)
 
 
-def quantise_model(
+def quantise_model(  # noqa: PLR0913, PLR0917 -- what, where, on what, how, and two who listen
     model: Path,
     output: Path,
     videos: tuple[Path, ...],
     settings: Settings,
+    check: Callable[[], None],
     judged: Callable[[str, Parity, tuple[str, ...]], None],
 ) -> None:
     """Write a model in eight bits, held against the one it is made of on every engine of this machine; blocking.
@@ -216,6 +217,7 @@ def quantise_model(
         output: the file to write.
         videos: footage such as it will see.
         settings: as the daemon will run it.
+        check: raises StoppedError when the operator wants to stop.
         judged: given each engine's name, its comparison and the class names, before they are acted upon.
 
     Raises:
@@ -225,14 +227,14 @@ def quantise_model(
     """
     options = engine_options(model, settings)
     detector = graph.read(options)
-    footage = samples(videos, settings, CALIBRATION_TILES)
+    footage = _seen(videos, settings, CALIBRATION_TILES, check)
     result = quantise.quantised(detector, (sample.pixels(options.size) for sample in footage))
     with draft(output) as path:
         files.write_whole(path, result.SerializeToString())
         refusals = []
         for backend in select.installed():
             candidate = select.ENGINES[backend](replace(options, model=path))
-            parity = compared(options, candidate, samples(videos, settings, CHECK_TILES), settings)
+            parity = compared(options, candidate, _seen(videos, settings, CHECK_TILES, check), settings)
             judged(backend, parity, detector.names)
             if refusal := parity.refusal("int8"):
                 refusals.append(f"{backend}: {refusal}")

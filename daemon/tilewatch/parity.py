@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tilewatch.settings import Settings
 
 SAME_OBJECT_IOU = 0.5
-ENOUGH_BOXES = 20
-"""Boxes of the reference below which agreement is chance."""
+SOME_BOXES, ENOUGH_BOXES = 5, 20
+"""Boxes of the reference from which finding nothing of them is no chance, and from which agreement is none."""
 CLASS_F1 = 0.5
 """A class of enough boxes below this is another class, or none."""
 
@@ -128,11 +128,15 @@ class Parity:
     def refusal(self, precision: str) -> str:
         """Return why an engine of 'fp32', 'fp16' or 'int8' must not be used, '' when it may; one clause."""
         total, least = self.total, LEAST_F1[precision]
-        if self.conclusive and not total.candidate:
+        if total.reference >= SOME_BOXES and not total.candidate:
             return f"it finds nothing where the reference finds {total.reference} objects"
         if not self.conclusive:
-            excess = total.candidate > total.reference + ENOUGH_BOXES
-            return f"it finds {total.candidate} objects where the reference finds {total.reference}" if excess else ""
+            strange = total.candidate > total.reference + ENOUGH_BOXES
+            strange = strange or (total.reference >= SOME_BOXES and total.f1 < CLASS_F1)
+            found = (
+                f"it finds {total.candidate} objects, {total.matched} of them among the reference's {total.reference}"
+            )
+            return found if strange else ""
         if total.f1 < least:
             return f"its F1 against the reference is {total.f1:.3f}, below {least:.2f} for {precision}"
         poor = [label for label, one in self.classes.items() if one.reference >= ENOUGH_BOXES and one.f1 < CLASS_F1]

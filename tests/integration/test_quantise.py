@@ -47,6 +47,10 @@ def tiles(count: int) -> Iterator[U8]:
     return (sample.pixels(640) for sample in samples([data_path(CLIPS[0])], load(), count))
 
 
+def _never() -> None:
+    """Never stop."""
+
+
 @pytest.mark.parametrize(("name", "side"), [("yolov8n", "640"), ("yolox_nano", "320")])
 def test_one_quantised_file_serves_every_engine(tmp_path: Path, name: str, side: str) -> None:
     """Each finds what the float model finds, nearly: OpenVINO with Concat before convolutions, too."""
@@ -58,6 +62,7 @@ def test_one_quantised_file_serves_every_engine(tmp_path: Path, name: str, side:
         out,
         tuple(map(data_path, CLIPS)),
         settings,
+        _never,
         lambda backend, parity, _: seen.update({backend: parity}),
     )
     assert set(seen) == set(ENGINES)
@@ -131,6 +136,7 @@ def test_a_result_that_finds_nothing_is_refused_and_gone(tmp_path: Path, monkeyp
             tmp_path / "out" / "q.onnx",
             (data_path(CLIPS[0]),),
             load(),
+            _never,
             lambda *_: None,
         )
     assert not list((tmp_path / "out").iterdir())

@@ -9,6 +9,7 @@ from typing import Any
 class PlayedTensorRt(ModuleType):
     """A module like `tensorrt`; what it answers is set by the test, what it was told is kept."""
 
+    __version__: str
     plan: bytes | None
     parse_errors: list[tuple[str, str, str]]
     complaint: str

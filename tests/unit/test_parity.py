@@ -159,4 +159,12 @@ def test_too_few_objects_are_no_judgement() -> None:
     """An engine is not refused over an empty street, unless it sees crowds there."""
     assert not compared([], PEOPLE[:1]).conclusive
     assert not compared([], PEOPLE[:1]).refusal("fp32")
-    assert "where the reference finds 0" in compared(PEOPLE, []).refusal("fp32")
+    assert "among the reference's 0" in compared(PEOPLE, []).refusal("fp32")
+
+
+@pytest.mark.parametrize("candidate", [[], shifted(PEOPLE[:4], by=8)])
+def test_a_few_objects_are_enough_to_see_that_none_is_found(candidate: list[Row]) -> None:
+    """A dozen boxes, and not one of them."""
+    parity = compared(candidate, PEOPLE[:4])
+    assert not parity.conclusive
+    assert parity.refusal("int8")

@@ -8,7 +8,7 @@ import os
 import signal
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 from rich.console import Console
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tilewatch.settings import Settings
     from tilewatch.telemetry.build_progress import BuildProgress
 
+T = TypeVar("T")
 ENV_FILE = Path(".env")
 
 model_cli = typer.Typer(no_args_is_help=True, help="Fetch, import, describe, quantise and build models.")
@@ -88,13 +89,16 @@ def quantize(
     if not calibrate:
         raise UsageError("--calibrate VIDEO is needed: footage such as the model will see")
     from tilewatch.engine_builder import quantise_model  # noqa: PLC0415  (heavy)
+    from tilewatch.telemetry.build_progress import BuildProgress  # noqa: PLC0415
 
     target = output or _beside(model, ".int8.onnx")
 
     def judged(backend: str, parity: Parity, names: tuple[str, ...]) -> None:
         _print_parity(f"{backend}, int8 against float32", parity, names)
 
-    quantise_model(model, target, tuple(calibrate), _settings(), judged)
+    progress = BuildProgress()
+    work = partial(quantise_model, model, target, tuple(calibrate), _settings(), progress.check, judged)
+    asyncio.run(_interruptible(work, progress, f"calibrating on {', '.join(map(str, calibrate))}"))
     typer.echo(target)
 
 
@@ -139,14 +143,15 @@ def _built(order: Order, settings: Settings, tools: Tools) -> Built:
 
     with build_progress() as progress:
         work = partial(engine_builder.build, order, settings, tools, progress, judged)
-        return asyncio.run(_interruptible(work, progress))
+        return asyncio.run(_interruptible(work, progress, f"building {order.precision} of {order.model}"))
 
 
-async def _interruptible(work: Callable[[], Built], progress: BuildProgress) -> Built:
-    """Work on a lane of its own, so that this thread hears of Ctrl-C; the build then ends at its next step."""
+async def _interruptible(work: Callable[[], T], progress: BuildProgress, what: str) -> T:
+    """Work on a lane of its own, so that this thread hears of Ctrl-C; the work then ends at its next step."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, progress.stop)
+    typer.echo(what, err=True)
     async with Lane("build") as lane:
         return await lane.call(work)
 
