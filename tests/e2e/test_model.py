@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-SMALL = {"TILE_SIZE": "64", "TILE_OVERLAP": "16"}
-
-
 def test_info_tells_people_and_scripts_the_same(tmp_path: Path) -> None:
     """A table, or one JSON document."""
     model = tiny_detector(tmp_path / "tiny.onnx", metadata={"names": "['red', 'green', 'blue']"})
@@ -53,7 +50,7 @@ def test_quantize_wants_footage(tmp_path: Path) -> None:
     """It does not make up its own."""
     model = tiny_detector(tmp_path / "tiny.onnx")
     assert "--calibrate VIDEO" in run_tilewatch("model", "quantize", model, code=64).stderr
-    missing = run_tilewatch("model", "quantize", model, "--calibrate", tmp_path / "absent.mp4", code=65, **SMALL)
+    missing = run_tilewatch("model", "quantize", model, "--calibrate", tmp_path / "absent.mp4", code=65, TILE_SIZE="64", TILE_OVERLAP="16")
     assert "absent.mp4" in missing.stderr
 
 
