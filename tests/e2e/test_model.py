@@ -50,7 +50,9 @@ def test_quantize_wants_footage(tmp_path: Path) -> None:
     """It does not make up its own."""
     model = tiny_detector(tmp_path / "tiny.onnx")
     assert "--calibrate VIDEO" in run_tilewatch("model", "quantize", model, code=64).stderr
-    missing = run_tilewatch("model", "quantize", model, "--calibrate", tmp_path / "absent.mp4", code=65, TILE_SIZE="64", TILE_OVERLAP="16")
+    missing = run_tilewatch(
+        "model", "quantize", model, "--calibrate", tmp_path / "absent.mp4", code=65, TILE_SIZE="64", TILE_OVERLAP="16"
+    )
     assert "absent.mp4" in missing.stderr
 
 

@@ -10,6 +10,7 @@ class PlayedTensorRt(ModuleType):
     """A module like `tensorrt`; what it answers is set by the test, what it was told is kept."""
 
     __version__: str
+    Builder: Any
     plan: bytes | None
     parse_errors: list[tuple[str, str, str]]
     complaint: str

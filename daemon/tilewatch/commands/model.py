@@ -204,6 +204,7 @@ def _print_parity(title: str, parity: Parity, names: Sequence[str]) -> None:
         f"{candidate.tiles} tiles: {candidate.wall_ms:.1f} ms each ({candidate.cpu_ms:.1f} ms of CPU), "
         f"the reference {reference.wall_ms:.1f} ms ({reference.cpu_ms:.1f} ms of CPU)",
         highlight=False,
+        soft_wrap=True,
     )
     if not parity.conclusive:
         console.print(
