@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SOURCES = daemon tests healthcheck setup.py
 
-.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e accuracy bench soak docs run check clean
+.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e accuracy gpu bench soak docs run check clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,10 @@ e2e: ## the program as a process
 
 accuracy: ## detection, merge and tracking against ground truth
 	$(BIN)/pytest tests/accuracy -rA
+
+gpu: ## on a machine with an NVIDIA device: TensorRT on it, and how fast; MODEL=file.engine measures that one
+	$(BIN)/pytest tests/gpu
+	$(BIN)/python -m tests.gpu.bench_gpu $(if $(MODEL),--model $(MODEL))
 
 bench: ## speed against the bare engine; PEERS=python: against other libraries in that environment too
 	$(BIN)/python -m tests.bench.bench_core

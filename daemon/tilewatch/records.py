@@ -211,11 +211,12 @@ class TileBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RawHeads:
-    """What the model said about every tile of a batch, untouched."""
+    """What the model said about every tile of a batch."""
 
     batch: TileBatch
     outputs: tuple[F32, ...]
-    """One (B, ...) float32 array for each output of the model."""
+    """One (B, ...) float32 array for each output of the model; or, where the engine's device has picked the candidates,
+    their rows, which the engine's head reads (see engines.tensorrt.candidates)."""
 
     @property
     def frame(self) -> Frame:

@@ -7,20 +7,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
+from tests.support import fake_tensorrt
 from tests.support.engine_contract import COLOURS, NAMES, EngineContract, Model, all_of, check_colour, painted
 from tests.support.fake_cuda import cudaError_t
-from tests.support.models import ANCHORS, SIDE, tiny_detector
+from tests.support.models import ANCHORS, SIDE, tiny_detector, tiny_grid_detector
 from tests.support.nvidia import card_of, machine, tiny_engine
 from tilewatch.engines.cuda.binding import CudaError, DeviceMemoryError
 from tilewatch.engines.engine_card import card_path, file_sha256, write_card
 from tilewatch.engines.options import EngineOptions
 from tilewatch.engines.tensorrt import TensorRtEngine
+from tilewatch.engines.tensorrt import outputs as outputs_module
 from tilewatch.engines.tensorrt import results as results_module
+from tilewatch.engines.tensorrt.journal import Journal
+from tilewatch.engines.tensorrt.plan import runtime_module
 from tilewatch.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
@@ -366,8 +373,11 @@ def test_engine_without_a_card_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("discrete")
-def test_onnx_file_stands_for_the_engine_built_from_it(options: EngineOptions) -> None:
-    """It lies beside it; without it, or with another one's, the command that builds it is named."""
+def test_onnx_file_stands_for_the_engine_built_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: EngineOptions
+) -> None:
+    """It lies beside it or in the cache; without it, or with another one's, the command that builds it is named."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     onnx_file = options.model.with_suffix(".onnx")
     made = opened(replace(options, model=onnx_file))
     assert made.info.model_path == str(onnx_file)
@@ -379,6 +389,198 @@ def test_onnx_file_stands_for_the_engine_built_from_it(options: EngineOptions) -
     card_path(options.model).unlink()
     with pytest.raises(ConfigError, match="has no card that says"):
         TensorRtEngine(replace(options, model=onnx_file)).open()
+    folder = tmp_path / "cache" / "tilewatch" / "engines"
+    folder.mkdir(parents=True)
+    for name, built_for in (
+        ("tiny-0", {"compute_capability": "9.0"}),
+        ("tiny-1", {}),
+        ("tiny-2", {"model_sha256": "b"}),
+    ):
+        cached = folder / f"{name}.engine"
+        cached.write_bytes(options.model.read_bytes())
+        write_card(cached, card_of(cached, **{"model_sha256": file_sha256(onnx_file)} | built_for))
+    made = opened(replace(options, model=onnx_file))
+    made.close()
+    for cached in folder.glob("*.engine"):
+        cached.unlink()
     options.model.unlink()
     with pytest.raises(ConfigError, match=r"no TensorRT engine of .*tilewatch model build .*or set BACKEND=openvino"):
         TensorRtEngine(replace(options, model=onnx_file)).open()
+
+
+def test_raw_grid_is_decoded_on_the_device(discrete: Machine, tmp_path: Path) -> None:
+    """YOLOX: cells, logarithms and objectness; its grid lies on the device."""
+    model = tiny_grid_detector(tmp_path / "grid.engine")
+    write_card(model, card_of(model, head="yolox raw", normalisation="rgb01"))
+    made = opened(EngineOptions(model=model, size=SIDE))
+    assert made.info.head == "yolox raw"
+    slot = painted(made, COLOURS)
+    for found, colour in zip(all_of(made, [(slot, row) for row in range(5)]), COLOURS, strict=True):
+        check_colour(found, colour)
+    made.close()
+    assert discrete.cuda.leaks() == []
+
+
+def altered(path: Path, change: str) -> Path:
+    """Write an engine of the tiny model that is not what a detector's should be."""
+    model = onnx.load(str(tiny_detector(path)))
+    graph = model.graph
+    if change == "two inputs":
+        graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, (1,)))
+    if change == "channels last":
+        graph.input[0].type.tensor_type.shape.dim[1].dim_value = SIDE
+        graph.input[0].type.tensor_type.shape.dim[3].dim_value = 3
+    if change == "whole numbers":
+        graph.node.append(helper.make_node("Cast", ["output0"], ["rounded"], to=TensorProto.INT64))
+        graph.output[0].CopyFrom(helper.make_tensor_value_info("rounded", TensorProto.INT64, ("n", 7, None)))
+    onnx.save_model(model, str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("two inputs", r"has 2 inputs \(images, more\): a detector with one image is needed"),
+        ("channels last", r"input images is FLOAT \[-1, 64, 64, 3\]: \(N, 3, S, S\) of float or half is needed"),
+    ],
+)
+@pytest.mark.usefixtures("discrete")
+def test_engine_of_another_kind_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, message: str
+) -> None:
+    """With what it has and what is needed."""
+    monkeypatch.setattr(fake_tensorrt, "load_session", _Described)
+    with pytest.raises(ConfigError, match=message):
+        TensorRtEngine(EngineOptions(model=altered(tmp_path / "odd.engine", change), size=SIDE)).open()
+
+
+class _Described:
+    """What an ONNX file says of its ends, whether it could run or not."""
+
+    def __init__(self, content: bytes) -> None:
+        graph = onnx.load_model_from_string(content).graph
+        self._ends = [[self._end(value) for value in values] for values in (graph.input, graph.output)]
+
+    @staticmethod
+    def _end(value: onnx.ValueInfoProto) -> SimpleNamespace:
+        dims = [dim.dim_value or dim.dim_param or None for dim in value.type.tensor_type.shape.dim]
+        return SimpleNamespace(name=value.name, type="tensor(float)", shape=dims)
+
+    def get_inputs(self) -> list[SimpleNamespace]:
+        """Inputs."""
+        return self._ends[0]
+
+    def get_outputs(self) -> list[SimpleNamespace]:
+        """Outputs."""
+        return self._ends[1]
+
+
+@pytest.mark.usefixtures("discrete")
+def test_output_of_whole_numbers_comes_down_as_float(tmp_path: Path) -> None:
+    """The device does not pick from it; the head reads it on this side."""
+    made = opened(EngineOptions(model=altered(tmp_path / "whole.engine", "whole numbers"), size=SIDE))
+    slot = painted(made, COLOURS[:1])
+    made.submit([(slot, 0)])
+    (output,) = made.collect()
+    assert (output.dtype, output.shape) == (np.dtype(np.float32), (1, 7, ANCHORS))
+    made.close()
+
+
+@pytest.mark.usefixtures("discrete")
+def test_type_without_a_counterpart_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An output that numpy has no type for."""
+    monkeypatch.delitem(outputs_module.DTYPES, "FLOAT")
+    made = TensorRtEngine(EngineOptions(model=tiny_engine(tmp_path / "tiny.engine", NAMES), size=SIDE))
+    made.open()
+    with pytest.raises(ConfigError, match="output output0 is of type FLOAT: float is needed"):
+        made.warm_up()
+    made.close()
+
+
+def test_output_that_finds_no_room_is_an_error(monkeypatch: pytest.MonkeyPatch, options: EngineOptions) -> None:
+    """TensorRT is told so by the allocator, and tells it as the reason of its failure."""
+    played = machine(monkeypatch)
+    played.trt.late_shapes = True
+    made = opened(options)
+    slot = painted(made, COLOURS)
+    played.cuda.failures["cudaMalloc"] = cudaError_t.cudaErrorMemoryAllocation
+    (output,) = made._runners[0].outputs  # noqa: SLF001 -- what TensorRT calls back
+    assert output.allocator.reallocate_output("output0", 0, 1 << 20, 256) == 0
+    assert output.allocator.reallocate_output("output0", 0, 8, 256) == output.address
+    played.trt.refuse_execution = True
+    with pytest.raises(DeviceMemoryError, match="output output0: cudaMalloc failed"):
+        made.submit([(slot, 0)])
+    made.close()
+
+
+def test_output_of_unknown_size_may_grow(monkeypatch: pytest.MonkeyPatch, options: EngineOptions) -> None:
+    """From call to call, as the model finds more."""
+    played = machine(monkeypatch)
+    played.trt.late_shapes = True
+    made = opened(options)
+    slot = painted(made, COLOURS)
+    for size in (3, 2000, 5):
+        played.trt.run = lambda _, tiles, size=size: [np.full((len(tiles), 7, size), size, np.float32)]
+        for _ in range(2):
+            made.submit([(slot, 0), (slot, 1)])
+            (output,) = made.collect()
+            assert output.shape == (2, 7, size)
+            assert (output == size).all()
+    made.close()
+    assert played.cuda.leaks() == []
+
+
+def test_output_that_cannot_be_placed_is_an_error(discrete: Machine, options: EngineOptions) -> None:
+    """TensorRT gives no reason for that."""
+    discrete.trt.refuse_addresses = True
+    made = TensorRtEngine(options)
+    made.open()
+    with pytest.raises(EngineError, match="placing output output0 failed: TensorRT gives no reason"):
+        made.warm_up()
+    made.close()
+    assert discrete.cuda.leaks() == []
+
+
+def test_grid_that_finds_no_room_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What was taken before it is given back, whatever fails."""
+    played = machine(monkeypatch)
+    model = tiny_grid_detector(tmp_path / "grid.engine")
+    write_card(model, card_of(model, head="yolox raw"))
+    made = TensorRtEngine(EngineOptions(model=model, size=SIDE))
+    made.open()
+    played.cuda.failures["cudaMemcpy"] = cudaError_t.cudaErrorLaunchFailure
+    with pytest.raises(CudaError, match="cudaMemcpy"):
+        made.warm_up()
+    played.cuda.failures.clear()
+    made.close()
+    assert played.cuda.leaks() == []
+
+
+@pytest.mark.usefixtures("discrete")
+def test_closed_engine_takes_no_frame(options: EngineOptions) -> None:
+    """And forgets those that come back late."""
+    made = opened(options)
+    slot = painted(made, COLOURS)
+    made.close()
+    made.release(slot)
+    with pytest.raises(EngineError, match="the engine is closed"):
+        painted(made, COLOURS)
+
+
+def test_recorder_answers_tensorrt(discrete: Machine) -> None:
+    """What it was told, by number, until it is cleared."""
+    assert discrete.trt.version
+    journal = Journal(runtime_module())
+    recorder = journal.recorder
+    recorder.report_error("CODE", "first")
+    recorder.report_error("CODE", "second")
+    assert (recorder.get_num_errors(), recorder.num_errors()) == (2, 2)
+    assert (recorder.get_error_code(0), recorder.get_error_desc(1)) == ("CODE", "second")
+    assert not recorder.has_overflowed()
+    recorder.clear()
+    assert recorder.get_num_errors() == 0
+    assert journal.take() == "first; second"
+    assert journal.take() == "TensorRT gives no reason"
+    for number in range(20):
+        journal.note(f"error {number}")
+    assert journal.take().endswith("error 7"), "the first ones name the cause"

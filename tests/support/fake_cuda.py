@@ -149,6 +149,9 @@ class FakeCuda:
         """What a launch does, by the kernel's name: address of its parameter, blocks of its grid."""
         self.done_at = 0.0
         """When the device has done what it was given, `time.perf_counter` seconds: for a device that takes its time."""
+        self.stream_done_at: dict[int, float] = {}
+        self.work: list[tuple[float, float]] = []
+        """When each inference began and ended."""
         self._numbers = itertools.count(0x1000, 0x10)
 
     def names(self) -> list[str]:
@@ -187,9 +190,12 @@ class FakeCuda:
         else:
             recorded.append(work)
 
-    def busy(self, seconds: float) -> None:
-        """Let the device work for so long on what it was given last."""
-        self.done_at = max(self.done_at, time.perf_counter()) + seconds
+    def busy(self, seconds: float, stream: int) -> None:
+        """Let the device work for so long, for a stream, once it is done with what it was given before."""
+        began = max(self.done_at, time.perf_counter())
+        self.done_at = began + seconds
+        self.work.append((began, self.done_at))
+        self.stream_done_at[stream] = self.done_at
 
     def _take(self, kind: str, size: int) -> tuple[IntEnum, int]:
         if size > self.left:
@@ -313,7 +319,7 @@ class FakeCuda:
     @played
     def cudaStreamSynchronize(self, stream: Any) -> Any:
         assert int(stream) in self.open["stream"]
-        time.sleep(max(0.0, self.done_at - time.perf_counter()))
+        time.sleep(max(0.0, self.stream_done_at.get(int(stream), 0.0) - time.perf_counter()))
         return (cudaError_t.cudaSuccess,)
 
     @played

@@ -96,10 +96,13 @@ class FakeTensorRt:
         """Stands in for the model; None: ONNX Runtime."""
         self.refuse_capture = False
         self.refuse_execution = False
+        self.refuse_addresses = False
         self.late_shapes = False
         """Whether outputs have a shape only after they were computed."""
         self.enqueued: list[int] = []
         """Tiles of every call that was put in itself, not from a graph."""
+        self.idle = False
+        """Whether the outputs stay as they are: for measuring what is around the inference."""
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Stand in for the package."""
@@ -118,6 +121,11 @@ def init_libnvinfer_plugins(logger: Any, namespace: str) -> bool:
     return bool(logger.made and namespace == "")
 
 
+def load_session(content: bytes) -> Any:
+    """Return a model ready to run."""
+    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+
 class Runtime:
     """Loads engines."""
 
@@ -131,7 +139,7 @@ class Runtime:
     def deserialize_cuda_engine(self, serialized_engine: bytes) -> ICudaEngine | None:
         """Return the engine, or None after telling the logger why not."""
         try:
-            session = onnxruntime.InferenceSession(serialized_engine, providers=["CPUExecutionProvider"])
+            session = load_session(serialized_engine)
         except Exception:  # noqa: BLE001 -- whatever ONNX Runtime dislikes about bytes that are no engine
             self._logger.log(ILogger.Severity.WARNING, "a warning")
             self._logger.log(ILogger.Severity.INFO, "nothing of interest")
@@ -234,7 +242,7 @@ class IExecutionContext:
     def set_tensor_address(self, name: str, memory: int) -> bool:
         """Say where a tensor lies."""
         self._addresses[name] = memory
-        return True
+        return not self._engine.package.refuse_addresses or self._engine.tensors[name][1]
 
     def set_output_allocator(self, name: str, output_allocator: Any) -> bool:
         """Say who finds room for an output."""
@@ -263,7 +271,9 @@ class IExecutionContext:
 
     def _run(self, shape: tuple[int, ...], addresses: dict[str, int], allocators: dict[str, Any], stream: int) -> None:
         package = self._engine.package
-        package.cuda.busy(package.seconds_per_tile * shape[0])
+        package.cuda.busy(package.seconds_per_tile * shape[0], stream)
+        if package.idle:
+            return
         image, *outputs = self._engine.tensors
         tiles = _array(package.cuda, addresses[image], shape, self._dtype(0))
         results = package.run(image, tiles) if package.run else self._engine.session.run(None, {image: tiles})

@@ -77,3 +77,26 @@ def tiny_detector(
     helper.set_model_props(model, metadata or {})
     onnx.save_model(model, str(path))
     return path
+
+
+def tiny_grid_detector(path: Path) -> Path:
+    """Write a raw YOLOX-like detector: the boxes and colours of `tiny_detector`, as offsets and logarithms of cells."""
+    strides = np.concatenate([np.full((SIDE // stride) ** 2, stride) for stride in STRIDES])
+    raw = np.full((1, ANCHORS, 5), 0.5, np.float32)
+    raw[0, :, 2:4] = np.log(BOX / strides)[:, None]
+    raw[0, :, 4] = np.linspace(0.999, 1, ANCHORS, dtype=np.float32)
+    model = onnx.load(str(tiny_detector(path)))
+    graph = model.graph
+    graph.initializer.append(numpy_helper.from_array(raw, "raw"))
+    del graph.node[-2:], graph.output[:]
+    graph.node.extend(
+        [
+            helper.make_node("Transpose", ["scores"], ["by_anchor"], perm=[0, 2, 1]),
+            helper.make_node("Transpose", ["nothing"], ["none_by_anchor"], perm=[0, 2, 1]),
+            helper.make_node("Add", ["none_by_anchor", "raw"], ["placed"]),
+            helper.make_node("Concat", ["placed", "by_anchor"], ["output"], axis=2),
+        ]
+    )
+    graph.output.append(helper.make_tensor_value_info("output", TensorProto.FLOAT, ("n", ANCHORS, 8)))
+    onnx.save_model(model, str(path))
+    return path

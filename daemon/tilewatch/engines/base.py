@@ -21,7 +21,7 @@ class EngineInfo:
     device: str
     """Full name of the device as its runtime reports it."""
     precision: str
-    """Arithmetic of inference: 'f32', 'bf16', 'f16' or 'int8'."""
+    """Arithmetic of inference: 'f32', 'bf16', 'f16' or 'int8'; 'as built' for an engine file that does not tell."""
     precision_reason: str
     """Why that precision was taken, in a few words."""
     model_path: str

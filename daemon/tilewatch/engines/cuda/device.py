@@ -69,12 +69,6 @@ def use(cuda: Cuda) -> None:
     call(cuda.runtime.cudaFree, 0)  # makes the context, which the driver API needs
 
 
-def free_bytes(cuda: Cuda) -> int:
-    """Return how much of the device's memory is free."""
-    free, _ = call(cuda.runtime.cudaMemGetInfo)
-    return int(free)
-
-
 def _describe(cuda: Cuda) -> Device:
     runtime, attributes = cuda.runtime, cuda.runtime.cudaDeviceAttr
     call(cuda.driver.cuInit, 0)

@@ -76,7 +76,7 @@ class TensorRtEngine(ModelEngine):
         cuda = load()
         devices.use(cuda)
         with ExitStack() as owned:
-            plan = read_plan(engine_file(self.options.model), self.options, device)
+            plan = read_plan(engine_file(self.options.model, device), self.options, device)
             kernels = Kernels(cuda, device)
             owned.callback(kernels.close)
             self._gpu, self._plan = Gpu(cuda, device, kernels), plan

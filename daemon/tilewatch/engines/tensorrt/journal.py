@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 KEPT = 8
 """Messages; the first ones name the cause."""
-MEMORY_WORDS = ("outofmemory", "out of memory", "out_of_memory")
+MEMORY_WORDS = ("outofmemory", "out of memory", "out_of_memory", "memoryallocation")
 
 logger = log.logger("tensorrt")
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tilewatch.engines import cache
 from tilewatch.engines.cuda.binding import NotInstalledError
 from tilewatch.engines.engine_card import EngineCard, file_sha256, read_card
 from tilewatch.engines.tensorrt.journal import Journal
@@ -77,23 +80,32 @@ def runtime_module() -> ModuleType:
         ) from error
 
 
-def engine_file(model: Path) -> Path:
-    """Return the engine of a model: the file itself, or the one that lies beside an ONNX file and was built from it.
+def engine_file(model: Path, device: Device) -> Path:
+    """Return the engine of a model: the file itself, or what was built from an ONNX file.
+
+    That lies beside it, or, where its folder cannot be written to, in the user's cache.
 
     Raises:
         ConfigError: there is none, or it was built from another model.
     """
     if model.suffix in SUFFIXES:
         return model
-    found = model.with_suffix(SUFFIXES[0])
-    card = read_card(found) if found.is_file() else None
-    if not found.is_file():
+    sha256, beside = file_sha256(model), model.with_suffix(SUFFIXES[0])
+    cached = sorted((cache.folder() / "engines").glob(f"{glob.escape(model.stem)}-*{SUFFIXES[0]}"))
+    cards = {path: read_card(path) for path in (beside, *cached) if path.is_file()}
+    fitting = [path for path, card in cards.items() if card is not None and card.model_sha256 == sha256]
+    if fitting:
+        return next((path for path in fitting if _is_for(cards[path], device)), fitting[0])
+    if beside not in cards:
         raise ConfigError(f"there is no TensorRT engine of {model}: {rebuild(model)}, or set BACKEND=openvino")
+    card = cards[beside]
     if card is None:
-        raise ConfigError(f"{found} has no card that says it was built from {model}: name it in MODEL_PATH itself")
-    if card.model_sha256 != file_sha256(model):
-        raise ConfigError(f"{found} was built from another {card.model_name} than {model}: {rebuild(model)}")
-    return found
+        raise ConfigError(f"{beside} has no card that says it was built from {model}: name it in MODEL_PATH itself")
+    raise ConfigError(f"{beside} was built from another {card.model_name} than {model}: {rebuild(model)}")
+
+
+def _is_for(card: EngineCard | None, device: Device) -> bool:
+    return card is not None and (card.compute_capability, card.device_name) == (device.capability, device.name)
 
 
 def rebuild(model: Path | str) -> str:
@@ -108,14 +120,17 @@ def read_plan(path: Path, options: EngineOptions, device: Device) -> Plan:
         ConfigError: not an engine of this TensorRT, this device and these settings; names both sides and the remedy.
         EngineError: TensorRT failed otherwise.
     """
-    card = read_card(path)
-    sha256 = file_sha256(path)
+    card, content = read_card(path), _content(path)
+    sha256 = hashlib.sha256(content).hexdigest()
     trt = runtime_module()
     if card is not None:
         _check_card(path, card, sha256, trt.__version__, device)
         _check_precision(path, card, options)
     journal = Journal(trt)
-    runtime, engine = _deserialize(trt, journal, path, card, device)
+    runtime, engine = _deserialize(trt, journal, content)
+    if engine is None:
+        failure = journal.failure(f"loading {path}")
+        raise _refusal(trt, path, card, device, failure) from failure
     tensors = [_tensor(trt, engine, index) for index in range(engine.num_io_tensors)]
     image, outputs = _divided(path, [tensor for tensor, _ in tensors], [given for _, given in tensors])
     least, most = _batches(path, engine, image, options.size)
@@ -132,6 +147,13 @@ def read_plan(path: Path, options: EngineOptions, device: Device) -> Plan:
         path=path,
         sha256=sha256,
     )
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"engine {path}: {error.strerror}") from error
 
 
 def _check_card(path: Path, card: EngineCard, sha256: str, version: str, device: Device) -> None:
@@ -159,22 +181,12 @@ def _check_precision(path: Path, card: EngineCard, options: EngineOptions) -> No
         )
 
 
-def _deserialize(
-    trt: ModuleType, journal: Journal, path: Path, card: EngineCard | None, device: Device
-) -> tuple[Any, Any]:
-    """Return the runtime and the engine."""
+def _deserialize(trt: ModuleType, journal: Journal, content: bytes) -> tuple[Any, Any]:
+    """Return the runtime and the engine; None for one that TensorRT does not take."""
     trt.init_libnvinfer_plugins(journal.logger, "")
     runtime = trt.Runtime(journal.logger)
     runtime.error_recorder = journal.recorder
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"engine {path}: {error.strerror}") from error
-    engine = runtime.deserialize_cuda_engine(content)
-    if engine is None:
-        failure = journal.failure(f"loading {path}")
-        raise _refusal(trt, path, card, device, failure) from failure
-    return runtime, engine
+    return runtime, runtime.deserialize_cuda_engine(content)
 
 
 def _refusal(

@@ -93,9 +93,13 @@ class PickedResults:
         self._grid: DeviceBuffer | None = None
         self._room = min(room, layout.anchors)
         self._shared = self._made(self._room)
-        if layout.grid is not None:
-            self._grid = DeviceBuffer(gpu.cuda, layout.grid.nbytes)
-            self._grid.fill(np.ascontiguousarray(layout.grid, np.float32).tobytes())
+        try:
+            if layout.grid is not None:
+                self._grid = DeviceBuffer(gpu.cuda, layout.grid.nbytes)
+                self._grid.fill(np.ascontiguousarray(layout.grid, np.float32).tobytes())
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def _rows_at(self) -> int:

@@ -69,6 +69,7 @@ class Runner:
             self._bytes = PLANES * shape.size**2 * (2 if plan.half else 4)
             self._input = _owned(owned, DeviceBuffer(gpu.cuda, self._bytes * shape.batch))
             self._context = self._made_context()
+            owned.callback(self._drop_context)
             self.outputs = [self._made_output(owned, index) for index in range(len(plan.outputs))]
             self._can_record = all(output.known for output in self.outputs)
             self._results: Results = RawResults(gpu, self.outputs)
@@ -118,7 +119,9 @@ class Runner:
         self._results = picked
 
     def start(self, runs: Sequence[Run], floor: float) -> None:
-        """Put a call into the stream: cut, infer, bring the results down. Waits for nothing.
+        """Put a call into the stream: cut, infer, bring the results down.
+
+        Waits for nothing, but for the first call of a size, which is recorded.
 
         Raises:
             EngineError: TensorRT or CUDA refused.
@@ -178,6 +181,9 @@ class Runner:
     def _enqueue(self) -> None:
         self._done(self._context.execute_async_v3(self._stream.handle), "inference")
 
+    def _drop_context(self) -> None:
+        self._context = None
+
     def _close_results(self) -> None:
         self._results.close()
 
@@ -190,7 +196,6 @@ class Runner:
     def close(self) -> None:
         """Free everything; not while a call is in flight. Idempotent."""
         self._owned.close()
-        self._context = None
 
 
 class _Closeable(Protocol):

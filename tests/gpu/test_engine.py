@@ -1,0 +1,139 @@
+"""TensorRT on a real device: the contract of all engines, graphs, short memory, two at once, and a short soak."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tests.support.engine_contract import COLOURS, NAMES, EngineContract, Model, all_of, check_colour, painted
+from tests.support.gpu import build, gpu_or_skip
+from tests.support.models import SIDE, tiny_detector
+from tilewatch.engines.cuda.binding import DeviceMemoryError
+from tilewatch.engines.cuda.memory import DeviceBuffer
+from tilewatch.engines.options import EngineOptions
+from tilewatch.engines.tensorrt import TensorRtEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.gpu import Gpu
+    from tilewatch.engines.model_engine import ModelEngine
+
+SOAK_FRAMES = 2000
+GRACE_BYTES = 8 << 20
+"""What the driver itself may take meanwhile."""
+
+
+@pytest.fixture
+def gpu() -> Gpu:
+    """The device."""
+    return gpu_or_skip()
+
+
+@pytest.fixture
+def engine(gpu: Gpu, tmp_path: Path) -> Iterator[TensorRtEngine]:
+    """The engine of the tiny model, open and warm."""
+    made = opened(gpu, tmp_path)
+    yield made
+    made.close()
+
+
+def opened(gpu: Gpu, folder: Path) -> TensorRtEngine:
+    """Build the tiny model, open it and warm it up."""
+    onnx_file = tiny_detector(folder / "tiny.onnx", metadata=NAMES)
+    made = TensorRtEngine(
+        EngineOptions(model=build(gpu, onnx_file, folder / "tiny.engine", NAMES, size=SIDE), size=SIDE)
+    )
+    made.open()
+    made.warm_up()
+    return made
+
+
+class TestTensorRtOnADevice(EngineContract):
+    """The contract."""
+
+    @pytest.fixture
+    def make(self) -> type[ModelEngine]:
+        """The engine's class."""
+        return TensorRtEngine
+
+    @pytest.fixture
+    def model(self, gpu: Gpu, tmp_path: Path) -> Model:
+        """An engine file built here."""
+
+        def make(name: str, properties: dict[str, str]) -> Path:
+            onnx_file = tiny_detector(tmp_path / f"{name}.onnx", metadata=properties)
+            return build(gpu, onnx_file, tmp_path / f"{name}.engine", properties, size=SIDE)
+
+        return Model(make)
+
+
+def test_every_batch_size_is_recorded(engine: TensorRtEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    """No refusal, and the recorded calls say what the others said."""
+    slot = painted(engine, COLOURS)
+    for count in (1, 2, 3, 4, 5, 3, 1, 5, 2, 4):
+        for _ in range(3):
+            for found, colour in zip(all_of(engine, [(slot, row) for row in range(count)]), COLOURS, strict=False):
+                check_colour(found, colour)
+    assert "graph_refused" not in capsys.readouterr().out
+
+
+def test_short_memory_gives_a_smaller_batch_or_an_error_that_says_so(gpu: Gpu, tmp_path: Path) -> None:
+    """Next to somebody who has nearly everything."""
+    hog = DeviceBuffer(gpu.cuda, max(gpu.free_bytes() - (48 << 20), 1))
+    made = None
+    try:
+        made = opened(gpu, tmp_path)
+        assert 1 <= made.feeding.batch <= 8
+    except DeviceMemoryError as error:
+        assert "set a smaller BATCH_SIZE" in str(error)  # noqa: PT017 -- either may happen
+    finally:
+        hog.close()
+        if made is not None:
+            made.close()
+
+
+def test_two_engines_work_side_by_side(gpu: Gpu, tmp_path: Path) -> None:
+    """Each with its own contexts, streams and memory, calls of both in flight."""
+    folders = [tmp_path / name for name in ("a", "b")]
+    for folder in folders:
+        folder.mkdir()
+    engines = [opened(gpu, folder) for folder in folders]
+    slots = [painted(engine, COLOURS) for engine in engines]
+    for _ in range(50):
+        for engine, slot in zip(engines, slots, strict=True):
+            engine.submit([(slot, row) for row in range(5)])
+        for engine in engines:
+            rows = engine.collect()[0]
+            check_colour(engine.head.decode([rows[3:4]], 0.02), COLOURS[3])
+    for engine in engines:
+        engine.close()
+
+
+def test_memory_is_flat_over_many_frames(gpu: Gpu, engine: TensorRtEngine) -> None:
+    """Of the device, after the first ones."""
+    rng = np.random.default_rng(0)
+    free = 0
+    for frame in range(SOAK_FRAMES):
+        chosen = rng.integers(0, len(COLOURS), rng.integers(1, 9))
+        slot = painted(engine, COLOURS[chosen])
+        engine.submit([(slot, row) for row in range(len(chosen))])
+        rows = engine.collect()[0]
+        engine.release(slot)
+        if frame == SOAK_FRAMES // 10:
+            free = gpu.free_bytes()
+        if frame % 100 == 0:
+            check_colour(engine.head.decode([rows[:1]], 0.02), COLOURS[chosen[0]])
+    assert gpu.free_bytes() > free - GRACE_BYTES
+
+
+def test_everything_is_given_back(gpu: Gpu, tmp_path: Path) -> None:
+    """Open and close leave the device's memory as it was."""
+    opened(gpu, tmp_path).close()
+    free = gpu.free_bytes()
+    for _ in range(3):
+        opened(gpu, tmp_path).close()
+    assert gpu.free_bytes() > free - GRACE_BYTES
