@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from tilewatch import __version__
 from tilewatch.engines import files, graft, graph, select
 from tilewatch.engines import names as class_names
-from tilewatch.engines.build import halve, quantise, store
-from tilewatch.engines.build.compiler import Shape, compile_plan
-from tilewatch.engines.build.draft import draft
+from tilewatch.engines.builder import halve, quantise, store
+from tilewatch.engines.builder.compiler import Limits, compile_plan
+from tilewatch.engines.builder.draft import draft
 from tilewatch.engines.engine_card import EngineCard, file_sha256, write_card
 from tilewatch.engines.onnxruntime import OnnxRuntimeEngine
 from tilewatch.engines.options import EngineOptions
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from tilewatch.engines.build.compiler import Plan, Watch
-    from tilewatch.engines.build.nvidia import Tools
+    from tilewatch.engines.builder.compiler import Plan, Watch
+    from tilewatch.engines.builder.nvidia import Tools
     from tilewatch.engines.graph import Detector
     from tilewatch.parity import Parity, ReadyEngine
     from tilewatch.sampling import Sample
@@ -164,8 +164,8 @@ def _compiled(network: bytes, key: store.Key, order: Order, tools: Tools, watch:
     """Build, with the timings of earlier builds on this device at hand, and keep them."""
     timing_file = store.timing_file(key)
     timings = timing_file.read_bytes() if timing_file is not None and timing_file.exists() else b""
-    shape = Shape(batch=key.batch, size=key.input_size)
-    plan = compile_plan(tools.trt, network, shape, watch, workspace_mib=order.workspace_mib, timings=timings)
+    limits = Limits(batch=key.batch, size=key.input_size, workspace_mib=order.workspace_mib)
+    plan = compile_plan(tools.trt, network, limits, watch, timings)
     if timing_file is not None and plan.timings:
         files.write_whole(timing_file, plan.timings)
     return plan

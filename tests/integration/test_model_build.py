@@ -16,7 +16,7 @@ from tests.support.played_tensorrt import PlayedTensorRt
 from tilewatch import engine_builder
 from tilewatch.commands import model
 from tilewatch.engine_builder import Built, Order, build
-from tilewatch.engines.build.nvidia import Tools
+from tilewatch.engines.builder.nvidia import Tools
 from tilewatch.engines.engine_card import file_sha256, read_card
 from tilewatch.engines.openvino import OpenVinoEngine
 from tilewatch.errors import ConfigError, EngineError, StoppedError, UsageError

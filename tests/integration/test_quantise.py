@@ -12,7 +12,7 @@ from tests.support.data import data_path
 from tests.support.models import tiny_detector
 from tilewatch import engine_builder
 from tilewatch.engines import graft, graph
-from tilewatch.engines.build import quantise
+from tilewatch.engines.builder import quantise
 from tilewatch.engines.options import EngineOptions
 from tilewatch.engines.select import ENGINES
 from tilewatch.errors import ConfigError, EngineError, InputError

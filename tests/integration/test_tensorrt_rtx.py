@@ -14,8 +14,8 @@ from onnx import TensorProto, helper
 
 from tests.support.data import data_path
 from tilewatch.engines import graft, graph
-from tilewatch.engines.build import halve, quantise
-from tilewatch.engines.build.compiler import Shape, compile_plan
+from tilewatch.engines.builder import halve, quantise
+from tilewatch.engines.builder.compiler import Limits, compile_plan
 from tilewatch.engines.options import EngineOptions
 from tilewatch.errors import ConfigError, StoppedError
 from tilewatch.sampling import samples
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX:DeprecationWarning")
 
-SHAPE = Shape(batch=8, size=640)
+LIMITS = Limits(batch=8, size=640, workspace_mib=512)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_real_models_build_in_every_precision(rtx: ModuleType, name: str) -> Non
     sizes = {}
     for precision in ("fp32", "fp16", "int8"):
         onlooker = Onlooker()
-        plan = compile_plan(rtx, network(name, precision), SHAPE, onlooker, workspace_mib=512)
+        plan = compile_plan(rtx, network(name, precision), LIMITS, onlooker)
         sizes[precision] = len(plan.content)
         assert onlooker.phases[0] == "Building engine"
         assert not onlooker.open
@@ -100,7 +100,7 @@ def test_a_build_ends_at_its_next_step_when_it_is_stopped(rtx: ModuleType) -> No
     """TensorRT gives nothing, and that is no failure of it."""
     onlooker = Onlooker(stop_after=20)
     with pytest.raises(StoppedError):
-        compile_plan(rtx, network("yolox_nano", "fp32"), SHAPE, onlooker)
+        compile_plan(rtx, network("yolox_nano", "fp32"), LIMITS, onlooker)
     assert onlooker.steps < 2000
 
 
@@ -118,7 +118,7 @@ def unsupported() -> bytes:
 def test_an_operator_that_is_not_supported_is_named_with_its_node(rtx: ModuleType) -> None:
     """As the parser itself tells it."""
     with pytest.raises(ConfigError, match=r"operator Fathom at node '/neck/fathom'"):
-        compile_plan(rtx, unsupported(), SHAPE, Onlooker())
+        compile_plan(rtx, unsupported(), LIMITS, Onlooker())
 
 
 def test_a_network_that_cannot_be_built_says_why(rtx: ModuleType) -> None:
@@ -126,16 +126,16 @@ def test_a_network_that_cannot_be_built_says_why(rtx: ModuleType) -> None:
     detector = graph.read(EngineOptions(model=data_path("models/yolox_nano.onnx")))
     graft.set_input_shape(detector.model, detector.image.name, (graft.BATCH, 3, 640, 640))
     with pytest.raises(Exception, match=r"images|profile|[Dd]imension") as caught:
-        compile_plan(rtx, detector.model.SerializeToString(), Shape(batch=8, size=320), Onlooker())
+        compile_plan(rtx, detector.model.SerializeToString(), Limits(batch=8, size=320), Onlooker())
     assert "it gave no reason" not in str(caught.value)
 
 
 def test_timings_come_back_and_are_taken_again(rtx: ModuleType) -> None:
     """Also when the file holds something else: then it begins anew. TensorRT-RTX itself measures nothing."""
     detector = network("yolox_nano", "fp32")
-    first = compile_plan(rtx, detector, SHAPE, Onlooker())
-    again = compile_plan(rtx, detector, SHAPE, Onlooker(), timings=first.timings)
-    anew = compile_plan(rtx, detector, SHAPE, Onlooker(), timings=b"no timing cache")
+    first = compile_plan(rtx, detector, LIMITS, Onlooker())
+    again = compile_plan(rtx, detector, LIMITS, Onlooker(), timings=first.timings)
+    anew = compile_plan(rtx, detector, LIMITS, Onlooker(), timings=b"no timing cache")
     assert all(len(plan.content) == len(first.content) for plan in (again, anew))
 
 

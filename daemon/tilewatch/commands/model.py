@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tilewatch.engine_builder import Built, Order
-    from tilewatch.engines.build.nvidia import Tools
+    from tilewatch.engines.builder.nvidia import Tools
     from tilewatch.parity import Agreement, Parity
     from tilewatch.settings import Settings
     from tilewatch.telemetry.build_progress import BuildProgress
@@ -118,7 +118,7 @@ def build(  # noqa: PLR0913, PLR0917 -- a typer command's signature is the comma
     """Build a TensorRT engine for this machine's device, and hold it against ONNX Runtime on real tiles."""
     from tilewatch.engine_builder import Order  # noqa: PLC0415  (heavy)
     from tilewatch.engines import zoo  # noqa: PLC0415
-    from tilewatch.engines.build import nvidia  # noqa: PLC0415
+    from tilewatch.engines.builder import nvidia  # noqa: PLC0415
 
     tools, settings = nvidia.tools(), _settings()
     order = Order(

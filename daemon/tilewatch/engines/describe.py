@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import onnx
 
 from tilewatch.engines import graph
-from tilewatch.engines.build import quantise
+from tilewatch.engines.builder import quantise
 from tilewatch.engines.cuda import device as devices
 from tilewatch.engines.darknet_file import read_cfg
 from tilewatch.engines.engine_card import file_sha256, read_card
