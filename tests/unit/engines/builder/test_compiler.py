@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.played_tensorrt import PlayedTensorRt
-from tilewatch.engines.builder.compiler import Plan, Limits, compile_plan
+from tilewatch.engines.builder.compiler import Limits, Plan, compile_plan
 from tilewatch.errors import ConfigError, EngineError, StoppedError
 
 LIMITS = Limits(batch=8, size=640, workspace_mib=512)
