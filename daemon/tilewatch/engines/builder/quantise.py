@@ -2,9 +2,9 @@
 
 Signed and symmetric, as TensorRT wants it; biases stay in 32 bits. What is quantised are the inputs and weights of the
 convolutions, not their outputs: the SiLU behind them lives in a small part of their range; with YOLOv8n that would cost
-ten points of F1. Three kinds of layers stay as they are: the last convolutions and what comes after them (boxes in pixels
-and scores near 0 do not fit into 256 steps), the first one (three planes, little to gain), and depthwise ones (bound by
-memory; with YOLOX-nano they alone made the difference between F1 0 and 0.83).
+ten points of F1. Three kinds of layers stay as they are: the last convolutions and what comes after them (boxes in
+pixels and scores near 0 do not fit into 256 steps), the first one (three planes, little to gain), and depthwise ones
+(bound by memory; with YOLOX-nano they alone made the difference between F1 0 and 0.83).
 """
 
 from __future__ import annotations
