@@ -47,6 +47,8 @@ accuracy: ## detection, merge and tracking against ground truth
 	$(BIN)/pytest tests/accuracy -rA
 
 gpu: ## on a machine with an NVIDIA device: TensorRT on it, and how fast; MODEL=file.engine measures that one
+	@[ -x $(BIN)/pytest ] || $(MAKE) --no-print-directory install
+	@[ ! -e /dev/nvidiactl ] || $(BIN)/python -c 'import tensorrt' 2>/dev/null || $(BIN)/python -m pip install -q -e '.[nvidia]'
 	$(BIN)/pytest tests/gpu
 	$(BIN)/python -m tests.gpu.bench_gpu $(if $(MODEL),--model $(MODEL))
 
@@ -59,6 +61,8 @@ bench: ## speed against the bare engine; PEERS=python: against other libraries i
 	$(BIN)/python -m tests.bench.bench_peers $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python -m tests.bench.bench_mosaic $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python -m tests.bench.bench_memory
+	$(BIN)/python -m tests.bench.bench_gpu_host
+	$(BIN)/python -m tests.bench.bench_orin_model
 
 soak: ## kill and stop the service at random moments
 	$(BIN)/python -m tests.bench.soak

@@ -9,13 +9,17 @@ published.
 Source: Ultralytics, "NVIDIA Jetson" guide (docs.ultralytics.com/guides/nvidia-jetson), table of the Jetson Orin NX
 16GB: YOLO11n, 640 pixels, TensorRT FP16, 4.85 ms an image, on JetPack 6.
 
-    python -m tests.bench.bench_orin_model [--frames 120]
+On a machine that others keep busy it shows how busy they keep it; `--realtime` goes before them for those seconds
+(Linux, as root).
+
+    python -m tests.bench.bench_orin_model [--frames 120] [--realtime]
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,10 +46,12 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=120)
-    frames = parser.parse_args().frames
+    parser.add_argument("--realtime", action="store_true")
+    arguments = parser.parse_args()
+    frames = arguments.frames
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         played = model_device(patch, objects=OBJECTS, seconds_per_tile=SECONDS_PER_TILE)
-        process(Path(folder), frames)
+        process(Path(folder), frames, realtime=arguments.realtime)
         rate, per_second = kept(played, frames)
     table = Table("1080p, 8 tiles, 50 objects, video and tracks written", "derived", "bar")
     table.add_row("the engine alone, frames/s", f"{1 / (TILES * SECONDS_PER_TILE):.2f}", "")
@@ -55,11 +61,13 @@ def main() -> None:
     raise SystemExit(rate < RATE_BAR or per_second < FRAMES_BAR)
 
 
-def process(folder: Path, frames: int) -> None:
+def process(folder: Path, frames: int, *, realtime: bool) -> None:
     """Let a video go through the whole program."""
     clip = folder / "mosaic.mp4"
     make_mosaic(clip, columns=3, rows=2, frames=frames, size=(1920, 1080))
     overrides = {"MODEL_PATH": engine_of(folder), "BACKEND": "tensorrt", "OUTPUT_FORMATS": "video,jsonl,mot"}
+    if realtime:  # every thread made from here on has it too
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     code = asyncio.run(
         app.process(destinations([clip], folder / "out"), load(overrides=overrides), app.RunOptions(profile=True))
     )

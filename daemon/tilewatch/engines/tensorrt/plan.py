@@ -47,9 +47,10 @@ class Plan:
     trt: ModuleType
     engine: Any
     """tensorrt.ICudaEngine"""
-    journal: Journal
     runtime: Any
     """tensorrt.Runtime, which must outlive the engine."""
+    journal: Journal
+    """Must outlive both."""
     input: Tensor
     outputs: tuple[Tensor, ...]
     least: int
@@ -137,8 +138,8 @@ def read_plan(path: Path, options: EngineOptions, device: Device) -> Plan:
     return Plan(
         trt=trt,
         engine=engine,
-        journal=journal,
         runtime=runtime,
+        journal=journal,
         input=image,
         outputs=outputs,
         least=least,
