@@ -51,6 +51,7 @@ def _never() -> None:
     """Never stop."""
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("name", "side"), [("yolov8n", "640"), ("yolox_nano", "320")])
 def test_one_quantised_file_serves_every_engine(tmp_path: Path, name: str, side: str) -> None:
     """Each finds what the float model finds, nearly: OpenVINO with Concat before convolutions, too."""
@@ -135,7 +136,7 @@ def test_a_result_that_finds_nothing_is_refused_and_gone(tmp_path: Path, monkeyp
             data_path("models/yolox_nano.onnx"),
             tmp_path / "out" / "q.onnx",
             (data_path(CLIPS[0]),),
-            load(),
+            load(overrides={"TILE_SIZE": "320"}),
             _never,
             lambda *_: None,
         )
