@@ -12,6 +12,7 @@ import typer
 from tilewatch import __version__
 from tilewatch.commands.eval import evaluate
 from tilewatch.commands.jobs import jobs_cli
+from tilewatch.commands.model import model_cli
 from tilewatch.errors import InputError, TilewatchError, UsageError
 from tilewatch.settings import load, present
 
@@ -21,14 +22,13 @@ if TYPE_CHECKING:
     from tilewatch.settings import Settings
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
-model_cli = typer.Typer(no_args_is_help=True, help="Fetch and import models.")
 config_cli = typer.Typer(no_args_is_help=True, help="Show the settings.")
 cli.add_typer(model_cli, name="model")
 cli.add_typer(config_cli, name="config")
 cli.add_typer(jobs_cli, name="jobs")
 
 ENV_FILE = Path(".env")
-EXIT_CODES = {1: 75, 2: UsageError.exit_code}
+EXIT_CODES = {1: 75, 130: 75, 2: UsageError.exit_code}
 """Of the command-line library: interrupted, and misused. Ours for the same; it passes on every other one."""
 
 
@@ -150,30 +150,6 @@ def serve(
     from tilewatch.service.serve import serve as serve_forever  # noqa: PLC0415  (heavy)
 
     raise typer.Exit(serve_forever(settings, file))
-
-
-@model_cli.command("fetch")
-def model_fetch(size: Annotated[int, typer.Option(help="Side of the model's input, pixels.")] = 640) -> None:
-    """Fetch the default model into the cache and print its path."""
-    from tilewatch.engines import zoo  # noqa: PLC0415
-
-    typer.echo(zoo.default_model(size))
-
-
-@model_cli.command("import")
-def model_import(
-    cfg: Annotated[Path, typer.Argument(help="Darknet .cfg file.")],
-    weights: Annotated[Path, typer.Argument(help="Darknet .weights file.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Unset: the weights' name with .onnx.")] = None,
-    names: Annotated[Path | None, typer.Option(help="Class names, one a line.")] = None,
-    size: Annotated[int, typer.Option(help="Side of the model's input, pixels.")] = 640,
-) -> None:
-    """Convert a Darknet model (YOLOv3, YOLOv4, tiny or not) to ONNX."""
-    from tilewatch.engines import darknet  # noqa: PLC0415
-
-    target = output or weights.with_suffix(".onnx")
-    darknet.convert(cfg, weights, names, target, size)
-    typer.echo(target)
 
 
 @config_cli.command("show")

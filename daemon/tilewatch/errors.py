@@ -101,3 +101,10 @@ class EngineError(ProcessError):
 
     reason = "engine_failed"
     exit_code = 70
+
+
+class StoppedError(ProcessError):
+    """The operator stopped the work before its end; nothing of it is left."""
+
+    reason = "stopped"
+    exit_code = 75

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from pathlib import Path
 
-from tilewatch.errors import ConfigError
+from tilewatch.errors import ConfigError, DiskFullError
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 READABLE = 0o644
 
 
@@ -14,7 +16,8 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file under a temporary name beside its place and rename it.
 
     Raises:
-        ConfigError: the folder cannot be written to, or is full.
+        DiskFullError: the volume or the quota is full.
+        ConfigError: the folder cannot be written to.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,4 +32,6 @@ def write_whole(path: Path, content: bytes) -> None:
                 temporary.unlink(missing_ok=True)
                 raise
     except OSError as error:
+        if error.errno in FULL:
+            raise DiskFullError(f"{path}: no space left on its volume: free some and run again") from error
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from error

@@ -41,6 +41,8 @@ BATCH = "tile_count"
 TRIAL = 7
 """A batch that no other dimension of a detector is likely to be equal to."""
 PREFIX = "tilewatch_"
+SIGNED_RANGE = 128
+"""From int8 to uint8."""
 
 
 def convention(head: Head, facts: Metadata) -> str:
@@ -69,6 +71,12 @@ def bake(model: onnx.ModelProto, image: onnx.ValueInfoProto, size: int, name: st
     model.graph.node.extend([*nodes, *existing])
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
+    float_outputs(model)
+
+
+def float_outputs(model: onnx.ModelProto) -> None:
+    """Make every output float32, in place."""
+    for output in model.graph.output:
         _make_float(model, output)
 
 
@@ -175,3 +183,32 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     except shape_inference.InferenceError as error:
         reason = next(iter(str(error).strip().splitlines()), "")
         raise ConfigError(f"its shapes contradict each other at this TILE_SIZE: {reason}") from error
+
+
+def unsigned(model: onnx.ModelProto) -> None:
+    """Let quantised activations be uint8 around 128 instead of int8 around 0, in place: the same numbers.
+
+    OpenVINO 2026.4 computes a convolution of signed ones wrongly where a Concat lies before it.
+    """
+    producers = {name: node for node in model.graph.node for name in node.output}
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    shifted: dict[str, onnx.TensorProto] = {}
+    for node in model.graph.node:
+        if not _is_of_activations(node, producers) or len(node.input) < 3:  # noqa: PLR2004 -- with a zero point
+            continue
+        zero = tensors.get(node.input[2])
+        if zero is None or zero.data_type != TensorProto.INT8:
+            continue
+        name = _name(f"{zero.name}_unsigned")
+        values = numpy_helper.to_array(zero).astype(np.int16) + SIGNED_RANGE
+        shifted[name] = numpy_helper.from_array(values.astype(np.uint8), name)
+        node.input[2] = name
+    model.graph.initializer.extend(shifted.values())
+
+
+def _is_of_activations(node: onnx.NodeProto, producers: dict[str, onnx.NodeProto]) -> bool:
+    """Tell Q, and the DQ behind one, from the DQ of weights."""
+    if node.op_type == "DequantizeLinear":
+        before = producers.get(node.input[0])
+        return before is not None and before.op_type == "QuantizeLinear"
+    return node.op_type == "QuantizeLinear"

@@ -38,22 +38,79 @@ class Graph:
     """The input convention that was baked in (see graft.INPUTS)."""
     sha256: str
     """Hash of the file."""
+    quantised: bool
+    """Whether some of it computes in eight bits."""
 
 
-def load(options: EngineOptions) -> Graph:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Detector:
+    """A model as its author made it, found to be a detector that fits the settings."""
+
+    model: onnx.ModelProto
+    """Its batch is free where the graph allows."""
+    image: onnx.ValueInfoProto
+    """Its only input: (N, 3, S, S) float32 or float16."""
+    dynamic: bool
+    """True: N is free; False: N is 1."""
+    head: Head
+    """Not settled yet: needs the outputs of a first batch."""
+    names: tuple[str, ...]
+    input: str
+    """The input convention (see graft.INPUTS)."""
+    sha256: str
+    """Hash of the file."""
+
+    @property
+    def half(self) -> bool:
+        """Whether it takes its picture in float16."""
+        kind: int = self.image.type.tensor_type.elem_type
+        return kind == onnx.TensorProto.FLOAT16
+
+    @property
+    def quantised(self) -> bool:
+        """Whether some of it computes in eight bits."""
+        return any(node.op_type == "QuantizeLinear" for node in self.model.graph.node)
+
+
+def load(options: EngineOptions, *, unsigned: bool = False) -> Graph:
     """Read, check and prepare a model.
+
+    Args:
+        options: which, and what it has to fit.
+        unsigned: quantised activations are to be uint8 (see graft.unsigned).
 
     Raises:
         ConfigError: not a readable ONNX detector, or one that does not fit TILE_SIZE, HEAD or the labels.
     """
-    model, sha256 = _read(options.model)
+    detector = read(options)
+    graft.bake(detector.model, detector.image, options.size, detector.input, dynamic=detector.dynamic)
+    if unsigned:
+        graft.unsigned(detector.model)
+    return Graph(
+        content=detector.model.SerializeToString(),
+        dynamic=detector.dynamic,
+        head=detector.head,
+        names=detector.names,
+        input=detector.input,
+        sha256=detector.sha256,
+        quantised=detector.quantised,
+    )
+
+
+def read(options: EngineOptions) -> Detector:
+    """Read and check a model.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    model, sha256 = load_file(options.model)
     try:
-        return _prepare(model, sha256, options)
+        return _check(model, sha256, options)
     except ConfigError as error:
         raise ConfigError(f"model {options.model}: {error}") from error
 
 
-def _read(path: Path) -> tuple[onnx.ModelProto, str]:
+def load_file(path: Path) -> tuple[onnx.ModelProto, str]:
     """Return the model with its external data, and the file's hash."""
     try:
         content = path.read_bytes()
@@ -85,17 +142,17 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def _prepare(model: onnx.ModelProto, sha256: str, options: EngineOptions) -> Graph:
-    """Check the model against the settings and bake its preparation in."""
+def _check(model: onnx.ModelProto, sha256: str, options: EngineOptions) -> Detector:
+    """Check the model against the settings and free its batch."""
     facts = metadata.read({entry.key: entry.value for entry in model.metadata_props})
     image = _image_input(model)
     _check_size(image, facts.stride, options.size)
     head = recognise(output_shapes(model, image, options.size), facts, options.size, options.head)
     convention = graft.convention(head, facts)
     dynamic = graft.free_batch(model, image, options.size)
-    graft.bake(model, image, options.size, convention, dynamic=dynamic)
-    return Graph(
-        content=model.SerializeToString(),
+    return Detector(
+        model=model,
+        image=_image_input(model),
         dynamic=dynamic,
         head=head,
         names=class_names(options.names, facts.names, head.classes),

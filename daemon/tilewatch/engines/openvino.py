@@ -44,7 +44,7 @@ class OpenVinoEngine(HostEngine):
     def open(self) -> None:
         """Compile the model; a compiled one is taken from the user's cache."""
         runtime = runtime_module()
-        model = graph.load(self.options)
+        model = graph.load(self.options, unsigned=True)
         core = runtime.Core()
         precision, reason = choose_precision(
             self.options.precision, cpu.flags(), core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
@@ -58,8 +58,8 @@ class OpenVinoEngine(HostEngine):
             backend="openvino",
             backend_version=runtime.__version__,
             device=str(core.get_property(DEVICE, "FULL_DEVICE_NAME")).strip(),
-            precision=precision,
-            precision_reason=reason,
+            precision="int8" if model.quantised else precision,
+            precision_reason=f"the model is quantised; the rest in {precision}" if model.quantised else reason,
             model_path=str(self.options.model),
             model_sha256=model.sha256,
             names=model.names,

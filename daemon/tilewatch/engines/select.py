@@ -72,3 +72,8 @@ def _tensorrt(backend: str, model: Path) -> type[ModelEngine]:
         )
     devices.probe()
     return TensorRtEngine
+
+
+def installed() -> list[str]:
+    """Return the CPU backends whose packages are here, the preferred one first."""
+    return [name for name in ENGINES if find_spec(name) is not None]
