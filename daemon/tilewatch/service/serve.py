@@ -24,7 +24,7 @@ from tilewatch.flow.supervisor import verdict
 from tilewatch.job import Session
 from tilewatch.jobs.ledger import Ledger, ledger_path
 from tilewatch.jobs.watch import Watcher
-from tilewatch.service import places
+from tilewatch.service import gpus, places
 from tilewatch.service.camera import CameraState, CameraStream
 from tilewatch.service.desk import Desk
 from tilewatch.service.outlook import Outlook
@@ -242,7 +242,7 @@ class Service:
             async with TaskGroup() as group:
                 group.create_task(self._lanes["watchdog"].call(self._watchdog.watch), name="watchdog")
                 group.create_task(self._end(), name="end")
-                minders = [self._tick(), self._mind_disk(), self._mind_settings()]
+                minders = [self._tick(), self._mind_disk(), self._mind_settings(), self._mind_gpus()]
                 tasks = [group.create_task(minder, name="minder") for minder in minders]
                 if server:
                     group.create_task(server.run(), name="server")
@@ -254,6 +254,11 @@ class Service:
                     task.cancel()
         finally:
             self._watchdog.stop()
+
+    async def _mind_gpus(self) -> None:
+        """Keep the metrics of the GPUs fresh, if there are any."""
+        if await self._lanes["files"].call(gpus.present):
+            await gpus.watch(self._metrics.gpus, gpus.command())
 
     def _server(self) -> OpsServer | None:
         """Return the server of the ops endpoints, listening; None where none is wanted."""

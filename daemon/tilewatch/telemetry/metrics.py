@@ -20,6 +20,7 @@ from prometheus_client import (
 )
 
 from tilewatch.errors import TilewatchError
+from tilewatch.telemetry.gpus.collector import GpuCollector
 from tilewatch.telemetry.rate import Rate
 from tilewatch.telemetry.streams import StreamMetrics
 
@@ -84,6 +85,8 @@ class Metrics:
     """backend, device, precision, model and sha256 of what is in use."""
     build_info: Gauge
     """{version}: always 1."""
+    gpus: GpuCollector
+    """What the GPUs tell; nothing where there is none."""
 
     def stream(self, label: str) -> StreamMetrics:
         """Return the metrics of one stream, by a label of `telemetry.streams`."""
@@ -137,7 +140,9 @@ def create(registry: CollectorRegistry | None = None) -> Metrics:
         settings_refused=make.gauge("settings_refused", "Changes of settings that are refused at present."),
         engine=Info("tilewatch_engine", "What inference runs on.", registry=make.registry),
         build_info=make.gauge("build_info", "Version of the program.", "version"),
+        gpus=GpuCollector(),
     )
+    make.registry.register(found.gpus)
     for outcome in TILE_OUTCOMES:
         found.tiles.labels(outcome=outcome)
     for reason in _reasons(TilewatchError):
