@@ -210,6 +210,16 @@ class StreamSettings(Section):
     )
 
 
+class DecodeSettings(Section):
+    """How videos and cameras are decoded."""
+
+    decoder: Literal["auto", "software", "nvdec", "nvv4l2"] = Field(
+        "auto",
+        description="nvdec: an NVIDIA card; nvv4l2: a Jetson, through GStreamer; auto takes what works, software last; "
+        "a named one that cannot be had is an error, never a fall-back",
+    )
+
+
 class ModelSettings(Section):
     """The detector and the engine that runs it."""
 
@@ -487,6 +497,7 @@ class Settings(BaseModel):
     watch: WatchSettings
     source: SourceSettings
     stream: StreamSettings
+    decode: DecodeSettings
     model: ModelSettings
     batch: BatchSettings
     detect: DetectSettings

@@ -97,6 +97,7 @@ class Service:
         self._health = Health(settings.service.stall_seconds)
         self._desk = Desk(ledger, lanes["ledger"], self._health, self._metrics)
         self._outlook = Outlook(self._health, ledger, settings.path.output_dir)
+        self._outlook.gpus = self._metrics.gpus
         self._watchdog = Watchdog(self._health)
         note = ledger_path(settings.path.output_dir).with_name("opening")
         self._trial = Trial(note, settings.limit.frame_pixels)
@@ -150,6 +151,7 @@ class Service:
     async def _work(self, detector: Detector) -> None:
         """Watch and work until the stop, or until the engine has to be opened anew."""
         self._outlook.engine = detector.engine.info
+        self._outlook.detector = detector
         with self._health.watch("engine", {"device": detector.executor.busy_since}):
             self._health.warmed_up()
             logger.info("service_ready")

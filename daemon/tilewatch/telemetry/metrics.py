@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 STAGES = ("decode", "tile", "infer", "track", "encode")
 JOB_STATES = ("waiting", "ready", "running", "done", "failed", "cancelled")
 TILE_OUTCOMES = ("inferred", "reused", "outside_roi")
+HARDWARE_DECODERS = ("nvdec", "nvv4l2")
 FRAME_BUDGET_SECONDS = 1 / 30
 BUCKETS = tuple(FRAME_BUDGET_SECONDS * factor for factor in (0.01, 0.03, 0.1, 0.3, 0.5, 1, 2, 4, 8, 16, 32, 64))
 """Multiples of the time one frame has at 30 frames a second."""
@@ -83,6 +84,12 @@ class Metrics:
     """Changes of settings that are refused at present."""
     engine: Info
     """backend, device, precision, model and sha256 of what is in use."""
+    decoder: Info
+    """decoder: what the video opened last is decoded by, 'software' or hardware."""
+    encoder: Info
+    """encoder: what annotated videos are encoded by, in FFmpeg's words."""
+    decoder_failures: Counter
+    """{decoder}: videos and connections in whose midst a hardware decoder died or hung."""
     build_info: Gauge
     """{version}: always 1."""
     gpus: GpuCollector
@@ -96,6 +103,18 @@ class Metrics:
         """Say what inference runs on."""
         facts = {"backend": backend, "device": device, "precision": precision, "model": model, "sha256": sha256}
         self.engine.info(facts)
+
+    def decoder_taken(self, name: str) -> None:
+        """Say what decodes."""
+        self.decoder.info({"decoder": name})
+
+    def decoder_failed(self, name: str) -> None:
+        """Count a hardware decoder that died or hung."""
+        self.decoder_failures.labels(decoder=name).inc()
+
+    def encoder_taken(self, name: str) -> None:
+        """Say what encodes."""
+        self.encoder.info({"encoder": name})
 
     def batch_done(self, tiles: int, seconds: float) -> None:
         """Count one engine call that came back."""
@@ -139,6 +158,9 @@ def create(registry: CollectorRegistry | None = None) -> Metrics:
         disk_free=make.gauge("disk_free_bytes", "Room on the volume of a folder.", "volume"),
         settings_refused=make.gauge("settings_refused", "Changes of settings that are refused at present."),
         engine=Info("tilewatch_engine", "What inference runs on.", registry=make.registry),
+        decoder=Info("tilewatch_decoder", "What decodes the videos.", registry=make.registry),
+        encoder=Info("tilewatch_encoder", "What encodes the annotated videos.", registry=make.registry),
+        decoder_failures=make.counter("decoder_failures", "Hardware decoders that died or hung.", "decoder"),
         build_info=make.gauge("build_info", "Version of the program.", "version"),
         gpus=GpuCollector(),
     )
@@ -147,6 +169,8 @@ def create(registry: CollectorRegistry | None = None) -> Metrics:
         found.tiles.labels(outcome=outcome)
     for reason in _reasons(TilewatchError):
         found.job_failures.labels(reason=reason)
+    for decoder in HARDWARE_DECODERS:
+        found.decoder_failures.labels(decoder=decoder)
     found.count_jobs({})
     return found
 

@@ -32,7 +32,7 @@ class Noting(GpuCollector):
         super().__init__()
 
     @property
-    def readings(self) -> Sequence[GpuReading]:  # type: ignore[override]
+    def readings(self) -> Sequence[GpuReading]:
         """The last ones."""
         return self._readings
 
