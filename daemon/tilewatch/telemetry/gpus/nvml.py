@@ -58,9 +58,18 @@ class NvmlMeter:
         readings = [self._card(index) for index in range(self._told(self._nvml.nvmlDeviceGetCount) or 0)]
         return [reading for reading in readings if reading]
 
+    def compute_capabilities(self) -> Sequence[str]:
+        """Return the architecture of each card that answers, as '8.9'."""
+        handles = [self._handle(index) for index in range(self._told(self._nvml.nvmlDeviceGetCount) or 0)]
+        told = [self._told(self._nvml.nvmlDeviceGetCudaComputeCapability, handle) for handle in handles if handle]
+        return [".".join(map(str, numbers)) if numbers else "unknown" for numbers in told]
+
+    def _handle(self, index: int) -> Any | None:  # noqa: ANN401 a pointer of the library
+        return self._told(self._nvml.nvmlDeviceGetHandleByIndex, index)
+
     def _card(self, index: int) -> GpuReading | None:
         nvml = self._nvml
-        handle = self._told(nvml.nvmlDeviceGetHandleByIndex, index)
+        handle = self._handle(index)
         if handle is None:
             return None
         use = self._told(nvml.nvmlDeviceGetUtilizationRates, handle)
