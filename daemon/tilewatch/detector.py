@@ -12,7 +12,7 @@ from tilewatch import __version__
 from tilewatch.engines import names as class_names
 from tilewatch.engines import select, zoo
 from tilewatch.engines.executor import Executor
-from tilewatch.engines.options import EngineOptions
+from tilewatch.engines.options import MODEL_FOLDER, EngineOptions
 from tilewatch.flow.backports import TaskGroup
 from tilewatch.flow.lane import Lane
 from tilewatch.motion.gate import MotionGate
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from tilewatch.sinks.result import ResultFolder
     from tilewatch.stages.track import Decoder
     from tilewatch.telemetry.metrics import Metrics
-
-MODEL_FOLDER = Path("/models")
 
 logger = log.logger("detector")
 

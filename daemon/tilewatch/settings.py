@@ -377,7 +377,7 @@ class VideoSettings(Section):
     """The annotated video."""
 
     model_config = SettingsConfigDict(env_prefix="VIDEO_")
-    codec: Literal["auto", "libx264", "libx265", "h264_nvenc", "h264_v4l2m2m"] = Field(
+    codec: Literal["auto", "libx264", "libx265", "h264_nvenc", "nvv4l2h264enc", "h264_v4l2m2m"] = Field(
         "auto", description="encoder; auto takes the first that works, software H.264 last"
     )
     quality: int = Field(23, ge=0, le=51, description="constant rate factor: lower is better and larger")

@@ -7,9 +7,7 @@ the real ones.
 from __future__ import annotations
 
 import json
-import shutil
 import signal
-import subprocess
 from dataclasses import asdict
 from fractions import Fraction
 from functools import partial
@@ -18,46 +16,22 @@ from typing import TYPE_CHECKING
 
 import av
 import numpy as np
-import psutil
 import pytest
 
 from tests.support.clips import Clip, begun_later, make_clip, number_of
 from tests.support.data import data_path
 from tests.support.ffprobe_facts import times_of
+from tests.support.pipelines import children, needs_gstreamer, stand_in
 from tilewatch.errors import ConfigError, DecoderError, FrameError, InputError
 from tilewatch.video import decoders, gstreamer
-from tilewatch.video.decoder import SOFTWARE_ELEMENTS, GstDecoder, Looks
 from tilewatch.video.decoders import Decoders
 from tilewatch.video.source import VideoSource
 
 if TYPE_CHECKING:
-    from av.video.stream import VideoStream
-
     from tilewatch.records import Frame, StreamInfo
 
 FACTS = json.loads((Path(__file__).parent / "ffprobe_facts.json").read_text())
 PIXELS = 1 << 26
-LAUNCH = shutil.which("gst-launch-1.0")
-
-
-def has_elements() -> bool:
-    """Tell whether GStreamer with its libav elements is installed."""
-    found = [shutil.which("gst-inspect-1.0")]
-    return bool(LAUNCH and found[0]) and not any(
-        subprocess.run([str(found[0]), name], stdout=subprocess.DEVNULL, check=False).returncode
-        for name in ("avdec_h264", "h264parse", "gdppay")
-    )
-
-
-needs_gstreamer = pytest.mark.skipif(
-    not has_elements(), reason="no GStreamer: apt-get install gstreamer1.0-tools gstreamer1.0-plugins-bad and -libav"
-)
-
-
-def stand_in(stream: VideoStream, looks: Looks, *, before: str = "", patience: float = 10.0) -> GstDecoder:
-    """Return what decodes in a child process, with elements of software."""
-    elements = [*before.split(), *SOFTWARE_ELEMENTS[stream.codec_context.name]]
-    return GstDecoder(stream, looks, elements=elements, patience=patience)
 
 
 @pytest.fixture
@@ -157,11 +131,6 @@ def test_pictures_before_the_edit_list_are_not_shown(tmp_path: Path) -> None:
     _, frames, source = decoded(path, Decoders("auto"))
     assert [number_of(frame.y) for frame in frames] == list(range(3, 12))
     assert (source.decoder, source.damaged) == ("nvv4l2", 0)
-
-
-def children() -> list[psutil.Process]:
-    """Return the running pipelines of this process."""
-    return [child for child in psutil.Process().children() if child.name().startswith("gst-launch")]
 
 
 def interrupted(path: Path, number: int, found: Decoders) -> tuple[list[int], VideoSource]:

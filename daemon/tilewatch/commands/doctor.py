@@ -63,7 +63,7 @@ def show(console: Console, sections: Sequence[Section], code: int) -> None:
         for finding in section.findings:
             mark, style = MARKS[finding.state]
             table.add_row(Text(mark, style=style), Text(finding.name, style=_quiet(finding)), _said(finding, style))
-        console.print(table)
+        console.print(table, end="\n\n")
     console.print(Text(_summary(sections, code), style="bold red" if code else "bold green"))
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NAMES = {
     "nvdec": "NVDEC (NVIDIA card)",
     "nvv4l2": "nvv4l2decoder (Jetson, GStreamer)",
+    "nvv4l2h264enc": "nvv4l2h264enc (Jetson, GStreamer)",
     "h264_nvenc": "NVENC (NVIDIA card)",
     "h264_v4l2m2m": "V4L2 (boards)",
 }

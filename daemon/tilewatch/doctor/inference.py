@@ -7,10 +7,10 @@ import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from tilewatch.detector import MODEL_FOLDER
 from tilewatch.doctor import gpus
 from tilewatch.doctor.finding import Section, absent, bad, doubtful, good
 from tilewatch.engines import cache, select
+from tilewatch.engines.options import MODEL_FOLDER
 from tilewatch.errors import ConfigError
 
 if TYPE_CHECKING:

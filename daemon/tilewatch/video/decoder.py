@@ -6,6 +6,7 @@ A hardware decoder is told what the first picture, decoded in software, has show
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -17,7 +18,7 @@ from av.error import FFmpegError
 from av.video.reformatter import ColorRange
 
 from tilewatch.errors import DecoderError, FrameError
-from tilewatch.video.gstreamer import PATIENCE_SECONDS, Child
+from tilewatch.video.gstreamer import PATIENCE_SECONDS, Child, PipelineError, rows_of
 from tilewatch.video.planes import is_full_range, plane_view
 
 if TYPE_CHECKING:
@@ -180,26 +181,31 @@ class GstDecoder:
         self._finished = False
         whole = [PARSERS[codec], "!", *elements, "!", "video/x-raw,format=I420"]
         caps = f"{CAPS[codec]}, stream-format=(string)byte-stream, alignment=(string)au"
-        self._child = Child(whole, caps, patience=patience)
+        with _decoding():
+            self._child = Child(whole, caps, patience=patience)
 
     def decode(self, packet: Packet[VideoStream] | None) -> Sequence[Item]:
         """Decode a packet; see `Decoder`."""
         if self._finished:
             raise EOFError
-        if packet is None:
-            self._finished = True
-            items = list(self._items(self._child.finish()))
-            return [*items, *self._lost(None)]
+        with _decoding():
+            if packet is None:
+                self._finished = True
+                items = list(self._items(self._child.finish()))
+                return [*items, *self._lost(None)]
+            self._send(packet)
+            return list(self._items(self._child.take()))
+
+    def close(self) -> None:
+        """End the process. Idempotent."""
+        self._child.close()
+
+    def _send(self, packet: Packet[VideoStream]) -> None:
         at = packet.dts if packet.pts is None else packet.pts
         time_ns = self._time_ns(at or 0)
         self._awaited[time_ns] = _Sent(at or 0, key=packet.is_keyframe, hidden=packet.is_discard)
         for piece in self._filter.filter(packet):
             self._child.send(bytes(piece), time_ns)
-        return list(self._items(self._child.take()))
-
-    def close(self) -> None:
-        """End the process. Idempotent."""
-        self._child.close()
 
     def _time_ns(self, ticks: int) -> int:
         return round(ticks * self._ticks_ns / TICK_NS) * TICK_NS + ORIGIN_NS
@@ -243,19 +249,23 @@ class _Sent:
     """Not to be shown: before the edit list begins."""
 
 
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """Turn a failure of the pipeline into one of the decoder."""
+    try:
+        yield
+    except PipelineError as error:
+        raise DecoderError(str(error)) from None
+
+
 def _damage(sent: _Sent) -> FrameError:
     return FrameError(f"the picture at pts {sent.pts} is damaged")
 
 
 def _picture(buffer: Buffer, looks: Looks) -> av.VideoFrame:
-    """Copy a buffer of raw video into a frame.
-
-    GStreamer's I420: rows padded to 4 bytes, an even number of them (gst_video_info_set_format).
-    """
+    """Copy a buffer of raw video into a frame."""
     width, height = (_number(buffer.caps, name) for name in ("width", "height"))
-    luma_row, rows = _up(width, 4), _up(height, 2)
-    chroma_row = _up(_up(width, 2) // 2, 4)
-    sizes = [(rows, luma_row), (rows // 2, chroma_row), (rows // 2, chroma_row)]
+    sizes = rows_of(width, height)
     if len(buffer.content) != sum(high * wide for high, wide in sizes):
         raise DecoderError(f"GStreamer gave {len(buffer.content)} bytes for a picture of {width}x{height}")
     frame, offset = av.VideoFrame(width, height, "yuv420p"), 0
@@ -274,7 +284,3 @@ def _number(caps: str, name: str) -> int:
     if found is None:
         raise DecoderError(f"GStreamer does not tell the {name} of its pictures ({caps[:80]})")
     return int(found[1])
-
-
-def _up(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple

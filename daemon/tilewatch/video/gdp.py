@@ -19,8 +19,8 @@ BUFFER, CAPS, STREAM_START, SEGMENT = 1, 2, 10318, 17998
 """Kinds of message; those of events are 64 + the event's number."""
 NONE = (1 << 64) - 1
 NO_TIME = b"\xff" * 8
-CORRUPTED = 1 << 8
-"""Flag of a buffer that is damaged."""
+CORRUPTED, DELTA = 1 << 8, 1 << 13
+"""Flags of a buffer: it is damaged; it builds on others."""
 
 STREAM = (
     "GstEventStreamStart, stream-id=(string)tilewatch, flags=(GstStreamFlags)GST_STREAM_FLAG_NONE, group-id=(uint)1;"
@@ -42,6 +42,8 @@ class Buffer:
     caps: str
     """What it is, in GStreamer's words."""
     corrupted: bool
+    key: bool
+    """It builds on no other."""
 
 
 def opening(caps: str) -> bytes:
@@ -80,7 +82,9 @@ class Reader:
             if kind == CAPS:
                 self._caps = content.rstrip(b"\0").decode()
             if kind == BUFFER:
-                yield Buffer(content, None if pts == NONE else pts, self._caps, bool(flags & CORRUPTED))
+                yield Buffer(
+                    content, None if pts == NONE else pts, self._caps, bool(flags & CORRUPTED), not flags & DELTA
+                )
 
 
 def _text(kind: int, text: str) -> bytes:

@@ -14,7 +14,6 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tilewatch.errors import DecoderError
 from tilewatch.video import gdp
 
 if TYPE_CHECKING:
@@ -29,6 +28,10 @@ PIPE_BYTES = 1 << 20
 LAST_WORDS = 400
 
 
+class PipelineError(Exception):
+    """A pipeline cannot be started, has ended, or gives no sign of life; its text says why."""
+
+
 class Child:
     """One pipeline: buffers in, buffers out, in its own time. Blocking; not thread-safe.
 
@@ -38,7 +41,7 @@ class Child:
         patience: longest silence, seconds.
 
     Raises:
-        DecoderError: GStreamer is not installed.
+        PipelineError: GStreamer is not installed.
     """
 
     def __init__(self, elements: Sequence[str], caps: str, *, patience: float = PATIENCE_SECONDS) -> None:
@@ -63,7 +66,7 @@ class Child:
         """Hand over a buffer; `pts` in nanoseconds.
 
         Raises:
-            DecoderError: the pipeline has ended, or gives no sign of life.
+            PipelineError: the pipeline has ended, or gives no sign of life.
         """
         self._write(gdp.buffer(content, pts))
 
@@ -72,7 +75,7 @@ class Child:
         while self._turn(0):
             pass
         if self._ended:
-            raise DecoderError(self._why())
+            raise PipelineError(self._why())
         return self._taken()
 
     def finish(self) -> list[gdp.Buffer]:
@@ -88,7 +91,7 @@ class Child:
             self._give_up()
         else:
             if code:
-                raise DecoderError(self._why())
+                raise PipelineError(self._why())
         return self._taken()
 
     def close(self) -> None:
@@ -115,7 +118,7 @@ class Child:
                 if not written and not self._turn(self._patience):
                     self._give_up()
                 if self._ended:
-                    raise DecoderError(self._why())
+                    raise PipelineError(self._why())
         finally:
             self._poll.unregister(self._feed)
 
@@ -125,7 +128,7 @@ class Child:
         except BlockingIOError:
             return 0
         except BrokenPipeError:
-            raise DecoderError(self._why()) from None
+            raise PipelineError(self._why()) from None
 
     def _turn(self, seconds: float) -> bool:
         """Wait for the pipes and read what they have; False when there was nothing in that time."""
@@ -146,7 +149,7 @@ class Child:
             try:
                 self._came.extend(self._reader.take(data))
             except ValueError as error:
-                raise DecoderError(str(error)) from None
+                raise PipelineError(str(error)) from None
 
     def _taken(self) -> list[gdp.Buffer]:
         taken = list(self._came)
@@ -155,13 +158,13 @@ class Child:
 
     def _give_up(self) -> None:
         self.close()
-        raise DecoderError(f"GStreamer gave no answer for {self._patience:g} s and was ended")
+        raise PipelineError(f"GStreamer gave no answer for {self._patience:g} s and was ended")
 
     def _why(self) -> str:
         """Return why the process has ended, as far as it told."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(REAP_SECONDS)
-        with suppress(OSError, DecoderError):
+        with suppress(OSError, PipelineError):
             while self._poll.poll(0) and self._pictures >= 0:
                 data = os.read(self._talk, LAST_WORDS)
                 self._words = (self._words + data)[-LAST_WORDS:]
@@ -190,9 +193,20 @@ def _launch(elements: Sequence[str]) -> tuple[subprocess.Popen[bytes], int]:
         )
     except OSError as error:
         os.close(pictures)
-        raise DecoderError(
+        raise PipelineError(
             f"{LAUNCH} cannot be run ({error.strerror}): install gstreamer1.0-tools and gstreamer1.0-plugins-bad"
         ) from None
     finally:
         os.close(far_end)
     return process, pictures
+
+
+def rows_of(width: int, height: int) -> list[tuple[int, int]]:
+    """Return number and bytes of the rows of each plane of I420, as gst_video_info_set_format lays them out."""
+    luma_row, rows = _up(width, 4), _up(height, 2)
+    chroma_row = _up(_up(width, 2) // 2, 4)
+    return [(rows, luma_row), (rows // 2, chroma_row), (rows // 2, chroma_row)]
+
+
+def _up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple

@@ -19,11 +19,12 @@ from av.error import FFmpegError
 
 from tilewatch.errors import ConfigError, SinkError
 from tilewatch.video.canvas import NO_CHROMA, Canvas, Look
-from tilewatch.video.encoder import SOFTWARE, Encoding, Traits, add_encoder
+from tilewatch.video.encoder import SOFTWARE, Encoding, Traits
+from tilewatch.video.encoders import add_encoder
 from tilewatch.video.faults import cause
 from tilewatch.video.planes import plane_view
 
-DEVICES = {"h264_nvenc": "nvidia[0-9]*", "h264_v4l2m2m": "video*"}
+DEVICES = {"nvv4l2h264enc": "*-*enc", "h264_nvenc": "nvidia[0-9]*", "h264_v4l2m2m": "video*"}
 """Hardware encoders, the best one first, and the files in /dev of which each needs one."""
 DEV = Path("/dev")
 TRIAL_SECONDS = 15.0
@@ -58,7 +59,7 @@ def trial(codec: str) -> str:
     try:
         return "" if _encoded_bytes(encoding) else "it gave no output"
     except SinkError as error:
-        return cause(error.__cause__)
+        return cause(error.__cause__ or error)
     except FFmpegError as error:
         return cause(error)
 
@@ -84,11 +85,11 @@ def _encoded_bytes(encoding: Encoding) -> int:
     for index in range(3):
         plane_view(canvas.picture, index)[:] = NO_CHROMA
     with av.open(io.BytesIO(), "w", format="nut") as container:
-        stream = add_encoder(container, encoding, TRIAL_LOOK, Traits())
+        encoder = add_encoder(container, encoding, TRIAL_LOOK, Traits())
         for index in range(TRIAL_FRAMES):
             canvas.picture.pts, canvas.picture.time_base = index, encoding.time_base
-            size += sum(packet.size for packet in stream.encode(canvas.picture))
-        return size + sum(packet.size for packet in stream.encode(None))
+            size += sum(packet.size for packet in encoder.encode(canvas.picture))
+        return size + sum(packet.size for packet in encoder.encode(None))
 
 
 def main(codec: str) -> int:
