@@ -178,6 +178,7 @@ class GstDecoder:
         self._ticks_ns = (stream.time_base or av.time_base) * 1_000_000_000
         self._time_base = stream.time_base
         self._awaited: dict[int, _Sent] = {}
+        self._latest_ns = 0
         self._finished = False
         whole = [PARSERS[codec], "!", *elements, "!", "video/x-raw,format=I420"]
         caps = f"{CAPS[codec]}, stream-format=(string)byte-stream, alignment=(string)au"
@@ -202,8 +203,9 @@ class GstDecoder:
 
     def _send(self, packet: Packet[VideoStream]) -> None:
         at = packet.dts if packet.pts is None else packet.pts
-        time_ns = self._time_ns(at or 0)
-        self._awaited[time_ns] = _Sent(at or 0, key=packet.is_keyframe, hidden=packet.is_discard)
+        time_ns = self._latest_ns + TICK_NS if at is None else self._time_ns(at)
+        self._latest_ns = max(self._latest_ns, time_ns)
+        self._awaited[time_ns] = _Sent(at, key=packet.is_keyframe, hidden=packet.is_discard)
         for piece in self._filter.filter(packet):
             self._child.send(bytes(piece), time_ns)
 
@@ -243,7 +245,8 @@ class GstDecoder:
 class _Sent:
     """A packet on its way."""
 
-    pts: int
+    pts: int | None
+    """None: a camera's first pictures may have no time."""
     key: bool
     hidden: bool
     """Not to be shown: before the edit list begins."""

@@ -74,14 +74,21 @@ class Decoders:
         if self._choice in DEVICES and (refusal := trial(self._choice)):
             raise ConfigError(f"DECODER={self._choice} does not work here ({refusal}): set DECODER=auto")
 
-    def hardware(self, stream: VideoStream, first: av.VideoFrame, turn: Turn) -> Decoder | None:
+    def hardware(self, stream: VideoStream, first: av.VideoFrame, turn: Turn, *, live: bool = False) -> Decoder | None:
         """Return a hardware decoder for a stream whose first picture is known; None: it is decoded in software.
+
+        Args:
+            stream: open, of a file or a camera.
+            first: its first picture.
+            turn: how that is set upright.
+            live: it is a camera's, whose first pictures may have no time.
 
         Raises:
             InputError: the decoder that is asked for by name cannot decode it.
             DecoderError: the decoder that is asked for by name cannot be opened.
         """
-        decoder, cause = self._find(stream, first, turn)
+        cause = "" if live or first.pts is not None else "its container has no presentation times"
+        decoder, cause = (None, cause) if cause else self._find(stream, first, turn)
         if decoder is None and self._forced:
             raise InputError(f"DECODER={self._choice}: it is not for this video ({cause}): set DECODER=auto")
         name = decoder.name if decoder else "software"
@@ -193,7 +200,7 @@ def _unfit(name: str, stream: VideoStream, first: av.VideoFrame) -> str:
         return f"{name} does not decode {codec}"
     if first.format.name not in PLANAR:
         return f"{name} is used for 8-bit 4:2:0 only, this is {first.format.name}"
-    return "" if first.pts is not None else "its container has no presentation times"
+    return ""
 
 
 def _sample() -> bytes:

@@ -83,7 +83,7 @@ class GstEncoder:
         self._sent: deque[tuple[int, int]] = deque()
         self._shift_ns: int | None = None
         self._finished = False
-        self._marking = BitStreamFilterContext(_marks(look, traits), "h264")
+        self._marking = BitStreamFilterContext(_marks(look, traits), self.stream)
         distance = max(1, round(encoding.rate * KEYFRAME_SECONDS))
         whole = [*elements(bit_rate(encoding, look), distance), "!", "h264parse", "!"]
         whole += ["video/x-h264,stream-format=byte-stream,alignment=au"]

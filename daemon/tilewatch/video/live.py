@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from tilewatch.video.decoder import Decoder, Item
 
 MICROSECONDS = 1_000_000
+HARDWARE_SECONDS = 5.0
+"""A hardware decoder may take so much longer to its first picture."""
 RTSP = {
     "rtsp_transport": "tcp",
     "protocol_whitelist": "rtsp,rtp,tcp,udp,tls",
@@ -153,7 +155,7 @@ class LiveSource:
         Returns:
             Name of the decoder in use.
         """
-        decoder = self._decoders.hardware(self._stream, first, Turn())
+        decoder = self._decoders.hardware(self._stream, first, Turn(), live=True)
         scouted, self._scouted = self._scouted or [], None
         if decoder is not None:
             self._decoder = decoder
@@ -251,7 +253,7 @@ class LiveSource:
 
     def _received(self, decoder: Decoder) -> Iterator[Item]:
         """Yield what is decoded of the packets that come, as long as pictures come of them; raises FFmpegError."""
-        seen = time.monotonic()
+        seen = time.monotonic() + (0 if decoder.name == "software" else HARDWARE_SECONDS)
         for packet in self._packets:
             if self._scouted is not None:
                 self._scouted.append(packet)
