@@ -207,7 +207,7 @@ class GstDecoder:
         self._latest_ns = max(self._latest_ns, time_ns)
         self._awaited[time_ns] = _Sent(at, key=packet.is_keyframe, hidden=packet.is_discard)
         for piece in self._filter.filter(packet):
-            self._child.send(bytes(piece), time_ns)
+            self._child.send([memoryview(piece)], time_ns)
 
     def _time_ns(self, ticks: int) -> int:
         return round(ticks * self._ticks_ns / TICK_NS) * TICK_NS + ORIGIN_NS
@@ -225,6 +225,7 @@ class GstDecoder:
                 yield _damage(sent)
                 continue
             frame = _picture(buffer, self._looks)
+            self._child.give_back(buffer)
             frame.pts, frame.time_base = sent.pts, self._time_base
             frame.key_frame = sent.key  # type: ignore[misc]  # the stubs know no setter
             yield frame

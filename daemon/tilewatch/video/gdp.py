@@ -7,10 +7,6 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 HEADER = struct.Struct(">BBBBHIQQQQH8s6xHH")
 """Version (2), flags, padding, kind, length, pts, duration, offset, end, buffer flags, dts, two checksums."""
@@ -19,6 +15,8 @@ BUFFER, CAPS, STREAM_START, SEGMENT = 1, 2, 10318, 17998
 """Kinds of message; those of events are 64 + the event's number."""
 NONE = (1 << 64) - 1
 NO_TIME = b"\xff" * 8
+MOST_SPARE = 3
+"""Buffers whose memory is kept for the next ones."""
 CORRUPTED, DELTA = 1 << 8, 1 << 13
 """Flags of a buffer: it is damaged; it builds on others."""
 
@@ -36,7 +34,7 @@ TIMES = (
 class Buffer:
     """What one buffer holds."""
 
-    content: bytes
+    content: memoryview
     pts: int | None
     """Nanoseconds."""
     caps: str
@@ -51,40 +49,74 @@ def opening(caps: str) -> bytes:
     return _text(STREAM_START, STREAM) + _text(CAPS, caps) + _text(SEGMENT, TIMES)
 
 
-def buffer(content: bytes, pts: int) -> bytes:
-    """Return the message of a buffer; `pts` in nanoseconds."""
-    return _header(BUFFER, len(content), pts) + content
+def header_of(length: int, pts: int) -> bytes:
+    """Return what has to come before the content of a buffer, of so many bytes; `pts` in nanoseconds."""
+    return _header(BUFFER, length, pts)
 
 
 class Reader:
-    """Makes buffers of the bytes that come through a pipe."""
+    """Makes buffers of the bytes that come through a pipe, which are read straight to where they stay."""
 
     def __init__(self) -> None:
-        self._bytes = bytearray()
+        self._part = memoryview(bytearray(HEADER.size))
+        self._have = 0
+        self._spare: list[memoryview] = []
+        self._about: tuple[int, int, int] | None = None
+        """Kind, time and flags of the message whose content is being read; None while its header is."""
         self._caps = ""
 
-    def take(self, data: bytes) -> Iterator[Buffer]:
-        """Yield the buffers that are complete now.
+    def room(self) -> memoryview:
+        """Return where the next bytes have to be put, at most so many."""
+        return self._part[self._have :]
+
+    def filled(self, count: int) -> Buffer | None:
+        """Take note that so many bytes were put there, and return the buffer that is complete by it, if one is.
 
         Raises:
             ValueError: this is another protocol.
         """
-        self._bytes += data
-        while len(self._bytes) >= HEADER.size:
-            major, minor, _, _, kind, length, pts, *_, flags, _, _, _ = HEADER.unpack_from(self._bytes)
-            if (major, minor) != VERSION:
-                raise ValueError("what came out of GStreamer is not its data protocol 1.0")
-            end = HEADER.size + length
-            if len(self._bytes) < end:
-                return
-            content = bytes(memoryview(self._bytes)[HEADER.size : end])
-            del self._bytes[:end]
-            if kind == CAPS:
-                self._caps = content.rstrip(b"\0").decode()
-            if kind == BUFFER:
-                yield Buffer(
-                    content, None if pts == NONE else pts, self._caps, bool(flags & CORRUPTED), not flags & DELTA
-                )
+        self._have += count
+        if self._have < len(self._part):
+            return None
+        part = self._part
+        if self._about is None:
+            length = self._begin(part)
+            self._next(length or HEADER.size)
+            return self._end(memoryview(b"")) if not length else None
+        self._next(HEADER.size)
+        return self._end(part)
+
+    def give_back(self, buffer: Buffer) -> None:
+        """Let the memory of a buffer that nobody looks at any more be used again: new memory costs more than a copy."""
+        self._spare = [*self._spare[1 - MOST_SPARE :], buffer.content]
+
+    def _next(self, length: int) -> None:
+        spare = self._spare.pop() if self._spare and len(self._spare[-1]) == length else None
+        self._part, self._have = memoryview(bytearray(length)) if spare is None else spare, 0
+
+    def _begin(self, header: memoryview) -> int:
+        """Take a header and return how long its content is."""
+        major, minor, _, _, kind, length, pts, *_, flags, _, _, _ = HEADER.unpack_from(header)
+        if (major, minor) != VERSION:
+            raise ValueError("what came out of GStreamer is not its data protocol 1.0")
+        self._about = kind, pts, flags
+        return int(length)
+
+    def _end(self, content: memoryview) -> Buffer | None:
+        """Take the content of a message."""
+        assert self._about is not None
+        (kind, pts, flags), self._about = self._about, None
+        if kind == CAPS:
+            self._caps = bytes(content).rstrip(b"\0").decode()
+        if kind != BUFFER:
+            return None
+        return Buffer(
+            content=content,
+            pts=None if pts == NONE else pts,
+            caps=self._caps,
+            corrupted=bool(flags & CORRUPTED),
+            key=not flags & DELTA,
+        )
 
 
 def _text(kind: int, text: str) -> bytes:

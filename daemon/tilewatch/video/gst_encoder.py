@@ -98,7 +98,7 @@ class GstEncoder:
             assert picture.pts is not None
             time_ns = round(picture.pts * self._ticks_ns / TICK_NS) * TICK_NS + ORIGIN_NS
             self._sent.append((time_ns, picture.pts))
-            self._child.send(_content(picture, self._sizes), time_ns)
+            self._child.send(_pieces(picture, self._sizes), time_ns)
             return list(self._packets(self._child.take()))
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ class GstEncoder:
 
     def _packets(self, buffers: Sequence[Buffer]) -> Iterator[Packet[VideoStream]]:
         for buffer in buffers:
-            raw = av.Packet(buffer.content)
+            raw = av.Packet(bytes(buffer.content))
             raw.pts = raw.dts = self._time_of(buffer)
             raw.is_keyframe = buffer.key
             for packet in self._marking.filter(raw):
@@ -171,11 +171,12 @@ def _marks(look: Look, traits: Traits) -> str:
     return "h264_metadata=" + ":".join(marks)
 
 
-def _content(picture: av.VideoFrame, sizes: Sequence[tuple[int, int]]) -> bytes:
-    """Return a picture's planes as GStreamer lays them out."""
+def _pieces(picture: av.VideoFrame, sizes: Sequence[tuple[int, int]]) -> list[memoryview]:
+    """Return a picture's planes as GStreamer lays them out; not copied where they lie like that."""
     pieces = []
     for index, (rows, row_bytes) in enumerate(sizes):
         plane = plane_view(picture, index)
         missing = (rows - plane.shape[0], row_bytes - plane.shape[1])
-        pieces.append((np.pad(plane, [(0, missing[0]), (0, missing[1])]) if any(missing) else plane).tobytes())
-    return b"".join(pieces)
+        whole = np.pad(plane, [(0, missing[0]), (0, missing[1])]) if any(missing) else plane
+        pieces.append(np.ascontiguousarray(whole).data.cast("B"))
+    return pieces

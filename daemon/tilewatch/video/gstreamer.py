@@ -60,15 +60,17 @@ class Child:
             os.set_blocking(pipe, False)
         for pipe in (self._talk, self._pictures):
             self._poll.register(pipe, select.POLLIN)
-        self._write(gdp.opening(caps))
+        self._write(memoryview(gdp.opening(caps)))
 
-    def send(self, content: bytes, pts: int) -> None:
-        """Hand over a buffer; `pts` in nanoseconds.
+    def send(self, pieces: Sequence[memoryview], pts: int) -> None:
+        """Hand over a buffer, which may come in pieces; `pts` in nanoseconds.
 
         Raises:
             PipelineError: the pipeline has ended, or gives no sign of life.
         """
-        self._write(gdp.buffer(content, pts))
+        self._write(memoryview(gdp.header_of(sum(piece.nbytes for piece in pieces), pts)))
+        for piece in pieces:
+            self._write(piece)
 
     def take(self) -> list[gdp.Buffer]:
         """Return what has come out by now; raises as `send`."""
@@ -77,6 +79,10 @@ class Child:
         if self._ended:
             raise PipelineError(self._why())
         return self._taken()
+
+    def give_back(self, buffer: gdp.Buffer) -> None:
+        """Let the memory of a buffer that nobody looks at any more be used again."""
+        self._reader.give_back(buffer)
 
     def finish(self) -> list[gdp.Buffer]:
         """Say that there is no more, and return what still comes out; raises as `send`."""
@@ -107,9 +113,8 @@ class Child:
             os.close(self._pictures)
             self._pictures = -1
 
-    def _write(self, message: bytes) -> None:
-        """Write a message, reading meanwhile: two full pipes would wait for each other."""
-        left = memoryview(message)
+    def _write(self, left: memoryview) -> None:
+        """Write some bytes, reading meanwhile: two full pipes would wait for each other."""
         self._poll.register(self._feed, select.POLLOUT)
         try:
             while left:
@@ -139,17 +144,24 @@ class Child:
         return any(pipe != self._feed or seconds for pipe, _ in ready)
 
     def _read(self, pipe: int) -> None:
-        data = os.read(pipe, PIPE_BYTES)
-        if not data:
-            self._poll.unregister(pipe)
-            self._ended = self._ended or pipe == self._pictures
-        elif pipe == self._talk:
-            self._words = (self._words + data)[-LAST_WORDS:]
+        if pipe == self._talk:
+            words = os.read(pipe, LAST_WORDS)
+            self._words = (self._words + words)[-LAST_WORDS:]
+            count = len(words)
         else:
-            try:
-                self._came.extend(self._reader.take(data))
-            except ValueError as error:
-                raise PipelineError(str(error)) from None
+            count = os.readv(pipe, [self._reader.room()])
+            self._ended = not count
+            self._take_in(count)
+        if not count:
+            self._poll.unregister(pipe)
+
+    def _take_in(self, count: int) -> None:
+        try:
+            buffer = self._reader.filled(count) if count else None
+        except ValueError as error:
+            raise PipelineError(str(error)) from None
+        if buffer:
+            self._came.append(buffer)
 
     def _taken(self) -> list[gdp.Buffer]:
         taken = list(self._came)
