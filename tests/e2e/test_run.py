@@ -288,7 +288,8 @@ def test_hardware_that_is_asked_for_and_not_there_ends_the_start(
 ) -> None:
     """78, with the setting, the reason and the way out; nothing is written."""
     out = tmp_path / "out"
-    done = run_tilewatch("run", clip, "-o", out, "--model", model, *SMALL_TILES, code=78, **{setting: name})
+    (tmp_path / ".env").write_text(f"{setting}={name}\n")
+    done = run_tilewatch("run", clip, "-o", out, "--model", model, *SMALL_TILES, code=78, cwd=tmp_path)
     assert f"{setting}={name} does not work here (" in done.stderr
     assert f"set {setting}=auto" in done.stderr
     assert not list(out.glob("*"))
