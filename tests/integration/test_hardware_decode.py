@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import signal
+from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
 from functools import partial
@@ -148,7 +149,29 @@ def interrupted(path: Path, number: int, found: Decoders) -> tuple[list[int], Vi
 
 
 @needs_gstreamer
+def test_pictures_that_do_not_come_back_are_told_where_they_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder that gives every sixth picture only: the others are damage in their place, not at the end."""
+    monkeypatch.setattr(decoders, "best", lambda: "nvv4l2")
+    keys_only = partial(stand_in, before="identity drop-buffer-flags=delta-unit !")
+    monkeypatch.setitem(decoders.MAKERS, "nvv4l2", keys_only)
+    source = VideoSource(make_clip(tmp_path / "clip.mp4"), max_pixels=PIXELS, decoders=Decoders("auto"))
+    source.open()
+    told: list[int | None] = []
+    while not source.at_end():
+        told.append(None)
+        with suppress(FrameError):
+            frame = source.read()
+            told[-1] = number_of(frame.y) if frame else -1
+    source.close()
+    assert told == [0, *[None] * 5, 6, *[None] * 5]
+    assert source.damaged == 10
+
+
+@needs_gstreamer
 @pytest.mark.usefixtures("hardware")
+@pytest.mark.timeout(50)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV])
 def test_pipeline_that_dies_or_hangs_costs_no_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int

@@ -71,7 +71,7 @@ def _decoder(name: str) -> Finding:
 
 
 def _encoder(name: str) -> Finding:
-    if not any(probe.DEV.glob(probe.DEVICES[name])):
+    if not probe.is_present(name):
         return absent(name, f"{NAMES[name]}: no such device")
     refusal = probe.trial_apart(name)
     if refusal:

@@ -34,7 +34,7 @@ MAKERS: dict[str, Callable[[VideoStream, Looks], Decoder]] = {"nvdec": NvdecDeco
 CODECS = {"nvdec": frozenset({"h264", "hevc", "vp9"}), "nvv4l2": frozenset(ANNEX_B)}
 MOST_FAILURES = 3
 """Of a hardware decoder, until `auto` leaves it alone."""
-TRIAL_SECONDS = 15.0
+TRIAL_SECONDS = 30.0
 TRIAL_FRAMES = 4
 REAP_SECONDS = 2.0
 
@@ -144,13 +144,19 @@ class Decoders:
         if self._failures >= MOST_FAILURES:
             return "", f"the hardware decoder has failed {self._failures} times"
         name = best()
-        return name, "" if name else "no hardware decoder works here"
+        return name, "" if name else why_none()
 
 
 @cache
 def best() -> str:
     """Return the best hardware decoder that works here, '' if none does; found out once per process."""
     return next((name for name in DEVICES if is_present(name) and not trial(name)), "")
+
+
+def why_none() -> str:
+    """Return why no hardware decoder works here."""
+    refusals = [f"{name}: {trial(name)}" for name in DEVICES if is_present(name)]
+    return "; ".join(refusals) or "this machine has no hardware decoder"
 
 
 def is_present(name: str) -> bool:

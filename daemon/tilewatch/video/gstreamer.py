@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LAUNCH = "gst-launch-1.0"
-PATIENCE_SECONDS = 10.0
-"""Longest wait for a sign of life while there is something to do."""
+PATIENCE_SECONDS = 20.0
+"""Longest wait for a sign of life while there is something to do; the first start looks through all plugins."""
 REAP_SECONDS = 2.0
 PIPE_BYTES = 1 << 20
 """Room in the pipe of the pictures, as far as the system gives it."""

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from tilewatch.video.decoder import Decoder, Item
 
 MICROSECONDS = 1_000_000
-HARDWARE_SECONDS = 5.0
+HARDWARE_SECONDS = 20.0
 """A hardware decoder may take so much longer to its first picture."""
 RTSP = {
     "rtsp_transport": "tcp",
