@@ -13,7 +13,7 @@ from dataclasses import asdict
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -22,14 +22,18 @@ import pytest
 from tests.support.clips import Clip, begun_later, make_clip, number_of
 from tests.support.data import data_path
 from tests.support.ffprobe_facts import times_of
-from tests.support.pipelines import children, needs_gstreamer, stand_in
+from tests.support.pipelines import children, needs_gstreamer, nvdec_stand_in, software_context, stand_in
 from tilewatch.errors import ConfigError, DecoderError, FrameError, InputError
 from tilewatch.video import decoders, gstreamer
+from tilewatch.video.decoder import NvdecDecoder
 from tilewatch.video.decoders import Decoders
 from tilewatch.video.source import VideoSource
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tilewatch.records import Frame, StreamInfo
+    from tilewatch.video.decoder import Item
 
 FACTS = json.loads((Path(__file__).parent / "ffprobe_facts.json").read_text())
 PIXELS = 1 << 26
@@ -77,15 +81,21 @@ CLIPS = {
 }
 
 
-@needs_gstreamer
-@pytest.mark.usefixtures("hardware")
+STAND_INS = {"nvv4l2": stand_in, "nvdec": nvdec_stand_in}
+
+
+@pytest.mark.parametrize("decoder", [pytest.param("nvv4l2", marks=needs_gstreamer), "nvdec"])
 @pytest.mark.parametrize("kind", CLIPS)
-def test_frames_are_those_of_software_decoding(tmp_path: Path, kind: str) -> None:
+def test_frames_are_those_of_software_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, decoder: str
+) -> None:
     """Number, times, size, colours, the turn upright and every pixel."""
+    monkeypatch.setitem(decoders.MAKERS, decoder, STAND_INS[decoder])
+    monkeypatch.setattr(decoders, "best", lambda: decoder)
     name, clip = CLIPS[kind]
     path = make_clip(tmp_path / name, clip)
     (info, expected, _), (told, frames, source) = decoded(path), decoded(path, Decoders("auto"))
-    assert source.decoder == "nvv4l2"
+    assert source.decoder == decoder
     assert asdict(told) == asdict(info)
     assert [facts(frame) for frame in frames] == [facts(frame) for frame in expected]
     for frame, like in zip(frames, expected, strict=True):
@@ -107,13 +117,7 @@ def test_real_clip_has_the_frames_and_times_that_ffprobe_reports(name: str) -> N
 @pytest.mark.usefixtures("hardware")
 def test_damaged_pictures_are_counted_and_the_rest_keep_their_times(tmp_path: Path) -> None:
     """Pictures of noise: given out or counted, each at its own time, to the end."""
-    path = make_clip(tmp_path / "clip.mp4", Clip(frames=60))
-    with av.open(str(path)) as container:
-        packets = [(packet.pos or 0, packet.size) for packet in container.demux(video=0) if packet.size]
-    data = bytearray(path.read_bytes())
-    for position, size in packets[20:23]:
-        data[position + 5 : position + size] = bytes(size - 5)
-    path.write_bytes(data)
+    path = damaged_clip(tmp_path / "clip.mp4")
     _, frames, source = decoded(path, Decoders("auto"))
     assert source.decoder == "nvv4l2"
     assert source.damaged > 0
@@ -122,6 +126,45 @@ def test_damaged_pictures_are_counted_and_the_rest_keep_their_times(tmp_path: Pa
     assert [number_of(frame.y) for frame in frames[:20]] == list(range(20))
     assert [number_of(frame.y) for frame in frames[-30:]] == [frame.pts // ticks for frame in frames[-30:]]
     assert number_of(frames[-1].y) == 59
+
+
+def damaged_clip(path: Path) -> Path:
+    """Write a clip of 60 pictures, three of which are noise."""
+    make_clip(path, Clip(frames=60))
+    with av.open(str(path)) as container:
+        packets = [(packet.pos or 0, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for position, size in packets[20:23]:
+        data[position + 5 : position + size] = bytes(size - 5)
+    path.write_bytes(data)
+    return path
+
+
+def test_nvdec_counts_damage_as_software_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FFmpeg reads the stream in both."""
+    monkeypatch.setitem(decoders.MAKERS, "nvdec", nvdec_stand_in)
+    monkeypatch.setattr(decoders, "best", lambda: "nvdec")
+    path = damaged_clip(tmp_path / "clip.mp4")
+    (_, expected, software), (_, frames, source) = decoded(path), decoded(path, Decoders("auto"))
+    assert source.decoder == "nvdec"
+    assert [facts(frame) for frame in frames] == [facts(frame) for frame in expected]
+    assert source.damaged == software.damaged > 0
+
+
+def test_nvdec_that_refuses_everything_is_left_for_software(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card that was lost: no frame is, and it is no damage of the video."""
+
+    class Lost(NvdecDecoder):
+        def decode(self, packet: av.Packet[av.VideoStream] | None) -> Sequence[Item]:
+            nonsense: av.Packet[Any] = av.Packet(b"nonsense" * 9)
+            return super().decode(nonsense if packet else None)
+
+    monkeypatch.setitem(decoders.MAKERS, "nvdec", partial(Lost, create=software_context))
+    monkeypatch.setattr(decoders, "best", lambda: "nvdec")
+    _, frames, source = decoded(make_clip(tmp_path / "clip.mp4", Clip(frames=60)), Decoders("auto"))
+    assert [number_of(frame.y) for frame in frames] == list(range(60))
+    assert "NVDEC refuses one packet after the other" in source.given_up
+    assert (source.decoder, source.damaged) == ("software", 0)
 
 
 @needs_gstreamer
@@ -185,6 +228,31 @@ def test_pipeline_that_dies_or_hangs_costs_no_frame(
     assert (source.decoder, source.damaged, source.repaired, failed) == ("software", 0, 0, ["nvv4l2"])
     assert "GStreamer" in source.given_up
     assert children() == []
+
+
+@needs_gstreamer
+@pytest.mark.usefixtures("hardware")
+@pytest.mark.parametrize("dies_after", [0, 5, 15, 40])
+def test_damage_is_counted_once_though_the_pipeline_dies(tmp_path: Path, dies_after: int) -> None:
+    """Before, at and behind the damaged pictures: the account is that of software decoding."""
+    path = damaged_clip(tmp_path / "clip.mp4")
+    _, expected, software = decoded(path)
+    source = VideoSource(path, max_pixels=PIXELS, decoders=Decoders("auto"))
+    source.open()
+    frames: list[Frame] = []
+    while not source.at_end():
+        if len(frames) == dies_after:
+            for child in children():
+                child.kill()
+        with suppress(FrameError):
+            frames += filter(None, [source.read()])
+    source.close()
+    assert len(frames) + source.damaged == 60
+    assert [frame.pts for frame in frames[-25:]] == [frame.pts for frame in expected[-25:]]
+    assert [number_of(frame.y) for frame in frames[-25:]] == list(range(35, 60))
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    if dies_after == 0 and source.given_up:
+        assert source.damaged == software.damaged
 
 
 @needs_gstreamer

@@ -6,10 +6,11 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
+import av
 import psutil
 import pytest
 
-from tilewatch.video.decoder import SOFTWARE_ELEMENTS, GstDecoder, Looks
+from tilewatch.video.decoder import SOFTWARE_ELEMENTS, GstDecoder, Looks, NvdecDecoder
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -34,6 +35,18 @@ def stand_in(stream: VideoStream, looks: Looks, *, before: str = "", patience: f
     """Return what decodes in a child process, with elements of software."""
     elements = [*before.split(), *SOFTWARE_ELEMENTS[stream.codec_context.name]]
     return GstDecoder(stream, looks, elements=elements, patience=patience)
+
+
+def nvdec_stand_in(stream: VideoStream, looks: Looks) -> NvdecDecoder:
+    """Return what decodes as with NVDEC, by a second context of FFmpeg's, but without a card."""
+    return NvdecDecoder(stream, looks, create=software_context)
+
+
+def software_context(codec: str) -> av.VideoCodecContext:
+    """Return a decoder of FFmpeg, not open yet."""
+    context = av.CodecContext.create(codec, "r")
+    assert isinstance(context, av.VideoCodecContext)
+    return context
 
 
 def children() -> list[psutil.Process]:

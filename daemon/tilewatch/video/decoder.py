@@ -22,7 +22,7 @@ from tilewatch.video.gstreamer import PATIENCE_SECONDS, Child, PipelineError, ro
 from tilewatch.video.planes import is_full_range, plane_view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from av.packet import Packet
     from av.video.codeccontext import VideoCodecContext
@@ -104,8 +104,27 @@ class SoftwareDecoder:
         """Nothing is held."""
 
 
+def _nvdec_context(codec: str) -> VideoCodecContext:
+    """Return a decoder of FFmpeg, not open yet, that leaves the pictures to the card.
+
+    Raises:
+        DecoderError: this build of FFmpeg has none for the codec.
+        FFmpegError, RuntimeError: there is no card, or no driver.
+    """
+    context = av.CodecContext.create(codec, "r", hwaccel=HWAccel("cuda", allow_software_fallback=False))
+    if not context.is_hwaccel:
+        raise DecoderError(f"this build of FFmpeg has no NVDEC for {codec}")
+    assert isinstance(context, av.VideoCodecContext)
+    return context
+
+
 class NvdecDecoder:
     """NVDEC on an NVIDIA card: FFmpeg reads the stream as ever, and leaves the pictures themselves to the card.
+
+    Args:
+        stream: what is decoded.
+        looks: of its first picture.
+        create: makes FFmpeg's decoder.
 
     Raises:
         DecoderError: this machine, or this build of FFmpeg, has none.
@@ -113,16 +132,14 @@ class NvdecDecoder:
 
     name = "nvdec"
 
-    def __init__(self, stream: VideoStream, looks: Looks) -> None:
+    def __init__(
+        self, stream: VideoStream, looks: Looks, *, create: Callable[[str], VideoCodecContext] = _nvdec_context
+    ) -> None:
         self.turn: Turn | None = looks.turn
         self._refusals = 0
         own = stream.codec_context
         try:
-            device = HWAccel("cuda", allow_software_fallback=False)
-            context = av.CodecContext.create(own.name, "r", hwaccel=device)
-            if not context.is_hwaccel:
-                raise DecoderError(f"this build of FFmpeg has no NVDEC for {own.name}")
-            assert isinstance(context, av.VideoCodecContext)
+            context = create(own.name)
             context.extradata = own.extradata
             context.options = dict(own.options)
             context.open()

@@ -75,6 +75,8 @@ class VideoSource:
         self._scouted: list[av.Packet[VideoStream]] = []
         self._reached: int | None = None
         self._behind: int | None = None
+        self._held: list[FrameError] = []
+        self._damaged_since = 0
         self._container: InputContainer | None = None
         self._ready: deque[av.VideoFrame | FrameError] = deque()
         self._ended = False
@@ -131,6 +133,7 @@ class VideoSource:
         item = self._ready.popleft()
         if isinstance(item, FrameError):
             self.damaged += 1
+            self._damaged_since += 1
             raise item
         return self._frame(item)
 
@@ -190,6 +193,8 @@ class VideoSource:
         clock = self._clock
         self._open_container()
         self._clock, self._behind = clock, self._reached
+        self.damaged -= self._damaged_since  # software tells anew what is damaged behind it
+        self._damaged_since = 0
 
     def _count_lost(self) -> None:
         """Count the pictures that were lost without an error of their own, as those that build on a damaged one."""
@@ -311,13 +316,15 @@ class VideoSource:
             self._fall_back(error)
             return True
         except FFmpegError as error:
-            self._ready.append(FrameError(f"{self.path.name}: {self._where(packet)} is damaged ({error.strerror})"))
+            damage = FrameError(f"{self._where(packet)} is damaged ({error.strerror})")
+            self._ready.extend(self._sound_or_error(item) for item in self._not_yet_given([damage]))
             self._errors_at_end += packet is None
             self._ended = self._errors_at_end >= MOST_ERRORS_AT_END
             return True
         self._ready.extend(self._sound_or_error(item) for item in self._not_yet_given(items))
         self._ended = self._ended or (packet is None and not items)
         if self._ended:
+            self._ready.extend(self._release())
             self.reason = self.reason or self._promise.broken(self._stream)
         return True
 
@@ -337,12 +344,23 @@ class VideoSource:
         return f"the picture at {float(packet.pts * self._time_base):.3f} s"
 
     def _not_yet_given(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield the pictures behind the one that a hardware decoder gave last."""
+        """Yield the pictures behind the one that a hardware decoder gave last, and the damage among them."""
         for item in items:
-            if self._behind is not None and isinstance(item, av.VideoFrame):
-                self._behind = self._behind if (_time_of(item) or 0) <= self._behind else None
             if self._behind is None:
                 yield item
+            elif isinstance(item, FrameError):
+                self._held.append(item)
+            elif (_time_of(item) or 0) <= self._behind:
+                self._held.clear()
+            else:
+                self._behind = None
+                yield from self._release()
+                yield item
+
+    def _release(self) -> list[FrameError]:
+        """Return the damage that was held back until it was known where it belongs."""
+        held, self._held = self._held, []
+        return held
 
     def _sound_or_error(self, item: Item) -> Item:
         if isinstance(item, FrameError):
@@ -372,7 +390,7 @@ class VideoSource:
                 f"{self.path.name}: pixel format {raw.format.name} is unusable ({error.strerror})"
             ) from None
         height, width = picture.y.shape
-        self._reached = _time_of(raw)
+        self._reached, self._damaged_since = _time_of(raw), 0
         index, self.decoded = self.decoded, self.decoded + 1
         return Frame(
             stream=self.path.stem,
