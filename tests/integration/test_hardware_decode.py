@@ -32,8 +32,10 @@ from tilewatch.video.source import VideoSource
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from av.video.stream import VideoStream
+
     from tilewatch.records import Frame, StreamInfo
-    from tilewatch.video.decoder import Item
+    from tilewatch.video.decoder import GstDecoder, Item, Looks
 
 FACTS = json.loads((Path(__file__).parent / "ffprobe_facts.json").read_text())
 PIXELS = 1 << 26
@@ -253,6 +255,44 @@ def test_damage_is_counted_once_though_the_pipeline_dies(tmp_path: Path, dies_af
     assert [frame.index for frame in frames] == list(range(len(frames)))
     if dies_after == 0 and source.given_up:
         assert source.damaged == software.damaged
+
+
+def glued(tmp_path: Path) -> Path:
+    """Write two recordings of different sizes into one file."""
+    small = make_clip(tmp_path / "a.ts", Clip(frames=6, width=160, height=96)).read_bytes()
+    large = make_clip(tmp_path / "b.ts", Clip(frames=6, width=320, height=192, first_number=6)).read_bytes()
+    both = tmp_path / "both.ts"
+    both.write_bytes(small + large)
+    return both
+
+
+@needs_gstreamer
+@pytest.mark.usefixtures("hardware")
+def test_resolution_change_in_mid_stream_is_followed(tmp_path: Path) -> None:
+    """Every frame carries its own size."""
+    _, frames, source = decoded(glued(tmp_path), Decoders("auto"))
+    assert [(frame.width, frame.height) for frame in frames] == [(160, 96)] * 6 + [(320, 192)] * 6
+    assert [number_of(frame.y) for frame in frames] == list(range(12))
+    assert source.decoder == "nvv4l2"
+
+
+@needs_gstreamer
+@pytest.mark.parametrize("most", [160 * 96, 320 * 192])
+def test_times_that_jump_back_are_no_trouble_for_the_fall_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Glued recordings, the second too large for the decoder, or its pipeline killed there: every frame once."""
+
+    def bounded(stream: VideoStream, looks: Looks) -> GstDecoder:
+        stream.codec_context.options = {"max_pixels": str(most)}
+        return stand_in(stream, looks)
+
+    monkeypatch.setattr(decoders, "best", lambda: "nvv4l2")
+    monkeypatch.setitem(decoders.MAKERS, "nvv4l2", bounded)
+    numbers, source = interrupted(glued(tmp_path), signal.SIGKILL, Decoders("auto"))
+    assert numbers == list(range(12))
+    assert source.damaged == 0
+    assert ("MAX_FRAME_PIXELS" in source.given_up) == (most == 160 * 96)
 
 
 @needs_gstreamer

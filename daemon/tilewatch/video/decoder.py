@@ -42,8 +42,11 @@ NVV4L2 = ("nvv4l2decoder", "!", "nvvidconv")
 """A Jetson's decoder, and what fetches its pictures out of the memory of its kind."""
 SOFTWARE_ELEMENTS = {"h264": ("avdec_h264", "!", "videoconvert"), "hevc": ("avdec_h265", "!", "videoconvert")}
 """Of gstreamer1.0-libav: the same way through GStreamer on machines without such hardware."""
+NO_BOUND = 1 << 31
 TICK_NS = 1000
 """Of the times in the pipe: V4L2 keeps microseconds."""
+JUMP_NS = 1_000_000_000
+"""From the last time before a jump back to the first one behind it."""
 ORIGIN_NS = 3_600_000_000_000
 """Times in the pipe begin here, since a video's own may begin below 0."""
 
@@ -190,12 +193,15 @@ class GstDecoder:
     ) -> None:
         self.turn: Turn | None = looks.turn
         self._looks = looks
+        self._max_pixels = int(stream.codec_context.options.get("max_pixels", NO_BOUND))
         codec = stream.codec_context.name
         self._filter = BitStreamFilterContext(ANNEX_B[codec], stream)
         self._ticks_ns = (stream.time_base or av.time_base) * 1_000_000_000
         self._time_base = stream.time_base
         self._awaited: dict[int, _Sent] = {}
         self._latest_ns = 0
+        self._shift_ns = ORIGIN_NS
+        self._last_dts: int | None = None
         self._finished = False
         whole = [PARSERS[codec], "!", *elements, "!", "video/x-raw,format=I420"]
         caps = f"{CAPS[codec]}, stream-format=(string)byte-stream, alignment=(string)au"
@@ -219,15 +225,25 @@ class GstDecoder:
         self._child.close()
 
     def _send(self, packet: Packet[VideoStream]) -> None:
+        time_ns = self._time_in_pipe(packet)
         at = packet.dts if packet.pts is None else packet.pts
-        time_ns = self._latest_ns + TICK_NS if at is None else self._time_ns(at)
-        self._latest_ns = max(self._latest_ns, time_ns)
         self._awaited[time_ns] = _Sent(at, key=packet.is_keyframe, hidden=packet.is_discard)
         for piece in self._filter.filter(packet):
             self._child.send([memoryview(piece)], time_ns)
 
-    def _time_ns(self, ticks: int) -> int:
-        return round(ticks * self._ticks_ns / TICK_NS) * TICK_NS + ORIGIN_NS
+    def _time_in_pipe(self, packet: Packet[VideoStream]) -> int:
+        """Return a packet's time in the pipe, where times go on though the video's own jump back."""
+        at, decoded_at = packet.dts if packet.pts is None else packet.pts, packet.dts
+        if at is None:
+            self._latest_ns += TICK_NS
+            return self._latest_ns
+        if decoded_at is not None:
+            if self._last_dts is not None and decoded_at < self._last_dts:
+                self._shift_ns = self._latest_ns + JUMP_NS - round(decoded_at * self._ticks_ns)
+            self._last_dts = decoded_at
+        time_ns = round((at * self._ticks_ns + self._shift_ns) / TICK_NS) * TICK_NS
+        self._latest_ns = max(self._latest_ns, time_ns)
+        return time_ns
 
     def _items(self, buffers: Sequence[Buffer]) -> Iterator[Item]:
         for buffer in buffers:
@@ -241,7 +257,7 @@ class GstDecoder:
             if buffer.corrupted:
                 yield _damage(sent)
                 continue
-            frame = _picture(buffer, self._looks)
+            frame = _picture(buffer, self._looks, self._max_pixels)
             self._child.give_back(buffer)
             frame.pts, frame.time_base = sent.pts, self._time_base
             frame.key_frame = sent.key  # type: ignore[misc]  # the stubs know no setter
@@ -283,9 +299,11 @@ def _damage(sent: _Sent) -> FrameError:
     return FrameError(f"the picture at pts {sent.pts} is damaged")
 
 
-def _picture(buffer: Buffer, looks: Looks) -> av.VideoFrame:
+def _picture(buffer: Buffer, looks: Looks, max_pixels: int) -> av.VideoFrame:
     """Copy a buffer of raw video into a frame."""
     width, height = (_number(buffer.caps, name) for name in ("width", "height"))
+    if width * height > max_pixels:
+        raise DecoderError(f"its pictures have become {width}x{height}, more than MAX_FRAME_PIXELS={max_pixels}")
     sizes = rows_of(width, height)
     if len(buffer.content) != sum(high * wide for high, wide in sizes):
         raise DecoderError(f"GStreamer gave {len(buffer.content)} bytes for a picture of {width}x{height}")

@@ -42,6 +42,21 @@ MOST_ERRORS_AT_END = 64
 """A decoder holds fewer pictures than that (threads and reordering): one that goes on failing has nothing more."""
 
 
+class _Place:
+    """Where in a file a picture is: its time, and how often times have jumped back before it (glued recordings)."""
+
+    def __init__(self) -> None:
+        self._jumps = 0
+        self._time: int | None = None
+
+    def move_to(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """Return the place of the next picture; places grow."""
+        time = _time_of(frame) or 0
+        self._jumps += self._time is not None and time < self._time
+        self._time = time
+        return self._jumps, time
+
+
 class VideoSource:
     """One video file, decoded in presentation order. Blocking; not thread-safe.
 
@@ -73,8 +88,9 @@ class VideoSource:
         self._decoders = decoders or Decoders()
         self._decoder = None
         self._scouted: list[av.Packet[VideoStream]] = []
-        self._reached: int | None = None
-        self._behind: int | None = None
+        self._given, self._again = _Place(), _Place()
+        self._reached: tuple[int, int] | None = None
+        self._behind: tuple[int, int] | None = None
         self._held: list[FrameError] = []
         self._damaged_since = 0
         self._container: InputContainer | None = None
@@ -350,7 +366,7 @@ class VideoSource:
                 yield item
             elif isinstance(item, FrameError):
                 self._held.append(item)
-            elif (_time_of(item) or 0) <= self._behind:
+            elif self._again.move_to(item) <= self._behind:
                 self._held.clear()
             else:
                 self._behind = None
@@ -390,7 +406,7 @@ class VideoSource:
                 f"{self.path.name}: pixel format {raw.format.name} is unusable ({error.strerror})"
             ) from None
         height, width = picture.y.shape
-        self._reached, self._damaged_since = _time_of(raw), 0
+        self._reached, self._damaged_since = self._given.move_to(raw), 0
         index, self.decoded = self.decoded, self.decoded + 1
         return Frame(
             stream=self.path.stem,
