@@ -1,4 +1,4 @@
-"""The command line: `run`, `serve`, `jobs`, `eval`, `model`, `config`; turns outcomes into exit codes."""
+"""The command line: `run`, `serve`, `jobs`, `eval`, `model`, `config`, `doctor`; turns outcomes into exit codes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from tilewatch import __version__
+from tilewatch.commands.doctor import examine
 from tilewatch.commands.eval import evaluate
 from tilewatch.commands.jobs import jobs_cli
 from tilewatch.commands.model import model_cli
@@ -137,6 +138,7 @@ def run(
 
 
 cli.command("eval")(evaluate)
+cli.command("doctor")(examine)
 
 
 @cli.command()

@@ -12,7 +12,7 @@ from tilewatch import __version__
 from tilewatch.engines import names as class_names
 from tilewatch.engines import select, zoo
 from tilewatch.engines.executor import Executor
-from tilewatch.engines.options import EngineOptions
+from tilewatch.engines.options import MODEL_FOLDER, EngineOptions
 from tilewatch.flow.backports import TaskGroup
 from tilewatch.flow.lane import Lane
 from tilewatch.motion.gate import MotionGate
@@ -30,6 +30,8 @@ from tilewatch.sinks.video import VideoSink
 from tilewatch.stages.tile import TileStage
 from tilewatch.stages.track import Tracker
 from tilewatch.telemetry import log
+from tilewatch.video.decoders import Decoders
+from tilewatch.video.probe import pick_encoder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
     from tilewatch.sinks.result import ResultFolder
     from tilewatch.stages.track import Decoder
     from tilewatch.telemetry.metrics import Metrics
-
-MODEL_FOLDER = Path("/models")
 
 logger = log.logger("detector")
 
@@ -63,6 +63,9 @@ class Detector:
         self.metrics = counters
         self.engine = engine
         self.executor = executor
+        self.decoders = Decoders(settings.decode.decoder, told=counters.decoder_taken, failed=counters.decoder_failed)
+        self.encoder: str | None = None
+        """What encodes annotated videos, in FFmpeg's words; None where none are made."""
         self.snapshot = Snapshot()
         """The last annotated picture of the videos whose work is kept."""
         self.wanted = class_names.wanted(settings.detect.classes, engine.info.names, engine.head.classes)
@@ -70,6 +73,12 @@ class Detector:
     def reader(self) -> Decoder:
         """Return what reads the candidates that count out of the heads."""
         return partial(self.engine.head.decode, threshold=self.settings.score_floor, wanted=self.wanted)
+
+    def encoder_taken(self, name: str | None) -> None:
+        """Take note of what encodes."""
+        self.encoder = name
+        if name:
+            self.metrics.encoder_taken(name)
 
     def apply(self, settings: Settings) -> None:
         """Take over settings that do not touch the engine; videos in work have to be told.
@@ -155,6 +164,7 @@ async def open_detector(settings: Settings, counters: Metrics) -> AsyncIterator[
     """
     counters.build_info.labels(version=__version__).set(1)
     async with Lane("device") as lane:
+        encoder = await lane.call(_check_codecs, settings)
         engine = await lane.call(_open_engine, settings)
         executor = Executor(
             engine,
@@ -174,10 +184,22 @@ async def open_detector(settings: Settings, counters: Metrics) -> AsyncIterator[
         try:
             async with TaskGroup() as group:
                 group.create_task(executor.run(), name="executor")
-                yield Detector(settings, counters, engine, executor)
+                detector = Detector(settings, counters, engine, executor)
+                detector.encoder_taken(encoder)
+                yield detector
                 executor.stop()
         finally:
             await lane.call(engine.close)
+
+
+def _check_codecs(settings: Settings) -> str | None:
+    """Return the encoder for annotated videos, None where none are made; blocking.
+
+    Raises:
+        ConfigError: a decoder or an encoder that is asked for by name does not work here.
+    """
+    Decoders(settings.decode.decoder).check()
+    return pick_encoder(settings.video.codec) if "video" in settings.output.formats else None
 
 
 def _open_engine(settings: Settings) -> ModelEngine:

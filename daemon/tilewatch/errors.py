@@ -37,6 +37,13 @@ class InputError(StreamError):
     exit_code = 65
 
 
+class DecoderError(StreamError):
+    """A hardware decoder hangs, died, or gives up."""
+
+    reason = "decoder_failed"
+    exit_code = 70
+
+
 class UnreachableError(StreamError):
     """A camera does not answer, or not with a stream."""
 

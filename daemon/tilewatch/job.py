@@ -114,7 +114,7 @@ class VideoJob:
         """Of what was done; None before the video is open."""
         self._session = session
         self._detector = detector
-        self._source = VideoSource(path, max_pixels=detector.settings.limit.frame_pixels)
+        self._source = VideoSource(path, max_pixels=detector.settings.limit.frame_pixels, decoders=detector.decoders)
         self._folder = folder
         self._work = work
         self._live: Callable[[], Awaitable[None]] | None = None
@@ -242,7 +242,9 @@ class VideoJob:
             sink.close()
         videos = [sink for sink in parts.sinks if isinstance(sink, (VideoSink, DurableSink))]
         warnings = [text for sink in videos for text in sink.warnings]
-        outcome = report.complete(self._folder, interrupted=not whole, warnings=warnings)
+        encoder = next((sink.codec for sink in videos), None)
+        self._detector.encoder_taken(encoder)
+        outcome = report.complete(self._folder, interrupted=not whole, warnings=warnings, encoder=encoder)
         self._session.camera.tracker = parts.tracker.state()
         if parts.work:
             parts.work.workspace.remove()

@@ -64,6 +64,8 @@ class StreamInfo:
     audio_codec: str | None
     live: bool = False
     """True: a camera. `path` is only its name, and times are Unix time: nothing can be read again."""
+    decoder: str = "software"
+    """What decoded the first picture that was given out: 'software', 'nvdec' or 'nvv4l2'."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -128,8 +129,10 @@ class VideoReport:
             for step in self._steps
         ]
 
-    def complete(self, folder: ResultFolder, *, interrupted: bool, warnings: Sequence[str] = ()) -> Outcome:
-        """Hash the files, write the manifest, and let the result appear; blocking.
+    def complete(
+        self, folder: ResultFolder, *, interrupted: bool, warnings: Sequence[str] = (), encoder: str | None = None
+    ) -> Outcome:
+        """Hash the files, write the manifest, and let the result appear; blocking. `encoder`: of the video, if any.
 
         Raises:
             SinkError: the file system refused; nothing has appeared then.
@@ -138,7 +141,8 @@ class VideoReport:
         said = (*self._warnings(), *warnings)
         for warning in said:
             logger.warning("result_qualified", stream=self._info.stream, warning=warning)
-        self._manifest(folder, seconds, said, interrupted=interrupted).write(folder.path("manifest"))
+        manifest = self._manifest(folder, seconds, said, interrupted=interrupted)
+        replace(manifest, encoder=encoder).write(folder.path("manifest"))
         folder.commit()
         return Outcome(
             input=str(self._info.path),
@@ -171,6 +175,7 @@ class VideoReport:
             warnings=warnings,
             source=self._input,
             engine=self._engine,
+            decoder=self._source.decoder,
             settings=settings_values(self._settings),
             accounts=self._accounts(),
             timings=Timings(
@@ -189,6 +194,8 @@ class VideoReport:
             said.append("settings were changed while it was processed: the manifest has the last ones")
         if self._source.damaged:
             said.append(f"{self._source.damaged} damaged frames were skipped")
+        if self._source.given_up:
+            said.append(f"the hardware decoder failed, software decoded the rest: {self._source.given_up}")
         if self._source.repaired:
             said.append(f"{self._source.repaired} frames had unusable timestamps, which were mended")
         return said

@@ -210,6 +210,16 @@ class StreamSettings(Section):
     )
 
 
+class DecodeSettings(Section):
+    """How videos and cameras are decoded."""
+
+    decoder: Literal["auto", "software", "nvdec", "nvv4l2"] = Field(
+        "auto",
+        description="nvdec: an NVIDIA card; nvv4l2: a Jetson, through GStreamer; auto takes what works, software last; "
+        "a named one that cannot be had is an error, never a fall-back",
+    )
+
+
 class ModelSettings(Section):
     """The detector and the engine that runs it."""
 
@@ -367,7 +377,7 @@ class VideoSettings(Section):
     """The annotated video."""
 
     model_config = SettingsConfigDict(env_prefix="VIDEO_")
-    codec: Literal["auto", "libx264", "libx265", "h264_nvenc", "h264_v4l2m2m"] = Field(
+    codec: Literal["auto", "libx264", "libx265", "h264_nvenc", "nvv4l2h264enc", "h264_v4l2m2m"] = Field(
         "auto", description="encoder; auto takes the first that works, software H.264 last"
     )
     quality: int = Field(23, ge=0, le=51, description="constant rate factor: lower is better and larger")
@@ -493,6 +503,7 @@ class Settings(BaseModel):
     watch: WatchSettings
     source: SourceSettings
     stream: StreamSettings
+    decode: DecodeSettings
     model: ModelSettings
     batch: BatchSettings
     detect: DetectSettings

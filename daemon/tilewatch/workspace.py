@@ -128,6 +128,11 @@ class DurableSink:
         """What a person must know of the video, one line each; complete after `close`."""
         return self._video.warnings if self._video else ()
 
+    @property
+    def codec(self) -> str | None:
+        """The encoder in use, in FFmpeg's words; None where no video is made."""
+        return self._video.codec if self._video else None
+
     def write(self, tracks: Tracks) -> None:
         """Take one frame's result.
 

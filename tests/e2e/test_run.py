@@ -69,6 +69,7 @@ def test_video_becomes_a_whole_result_with_balanced_accounts(tmp_path: Path, mod
     assert manifest["accounts"]["frames"] == {"in": 12, "written": 12, "skipped": {}}
     assert boxes["found"] == boxes["kept"] + boxes["merged"] + boxes["suppressed"] > 0
     assert manifest["engine"]["backend"] == "openvino"
+    assert (manifest["decoder"], manifest["encoder"]) == ("software", "libx264")
     assert len(manifest["outputs"]) == len(NAMES) - 1
     assert frames_of(out / "clip" / "annotated.mp4") == 12
     assert len((out / "clip" / "tracks.jsonl").read_text().splitlines()) == 12
@@ -279,3 +280,16 @@ def test_profile_prints_the_stage_table(tmp_path: Path, model: Path, clip: Path)
     """--profile says where the time went, stage by stage."""
     done = run_tilewatch("run", clip, "-o", tmp_path / "out", "--model", model, *SMALL_TILES, "--profile")
     assert all(stage in done.stderr for stage in ("decode", "tile", "infer", "track", "encode"))
+
+
+@pytest.mark.parametrize(("setting", "name"), [("DECODER", "nvv4l2"), ("VIDEO_CODEC", "nvv4l2h264enc")])
+def test_hardware_that_is_asked_for_and_not_there_ends_the_start(
+    tmp_path: Path, model: Path, clip: Path, setting: str, name: str
+) -> None:
+    """78, with the setting, the reason and the way out; nothing is written."""
+    out = tmp_path / "out"
+    (tmp_path / ".env").write_text(f"{setting}={name}\n")
+    done = run_tilewatch("run", clip, "-o", out, "--model", model, *SMALL_TILES, code=78, cwd=tmp_path)
+    assert f"{setting}={name} does not work here (" in done.stderr
+    assert f"set {setting}=auto" in done.stderr
+    assert not list(out.glob("*"))

@@ -214,9 +214,39 @@ def test_metrics_and_health_of_a_working_service(tmp_path: Path, model: Path) ->
     assert "tilewatch_frames_processed_total 11.0" in texts["metrics"]
     assert 'tilewatch_jobs{state="done"} 1.0' in texts["metrics"]
     assert 'stream="file-0"' in texts["metrics"]
+    assert 'tilewatch_decoder_info{decoder="software"} 1.0' in texts["metrics"]
+    assert 'tilewatch_encoder_info{encoder="libx264"} 1.0' in texts["metrics"]
     assert "a.mp4" not in texts["metrics"]
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/")
+
+
+GPU_HANGS = """
+import sys
+from tilewatch.__main__ import main
+from tilewatch.service import gpus
+from tilewatch.telemetry.gpus.reading import GpuReading, as_line
+line = as_line([GpuReading(device="0", name="NVIDIA L4", power=70.5)])
+gpus.present = lambda: True
+gpus.command = lambda: [sys.executable, "-c", f"import time; print({line!r}, flush=True); time.sleep(600)"]
+sys.exit(main())
+"""
+"""The program with a GPU whose driver falls silent after one answer."""
+
+
+def test_gpu_is_shown_and_a_driver_that_hangs_holds_up_nothing(tmp_path: Path, model: Path) -> None:
+    """Metrics and status have the last reading; a reader that has fallen silent does not delay the stop."""
+    port = free_port()
+    with Daemon(tmp_path, model, script=GPU_HANGS, METRICS_PORT=port) as daemon:
+        daemon.until("gpus_read")
+        daemon.until("service_ready")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            assert 'tilewatch_gpu_power_watts{device="0"} 70.5' in answer.read().decode()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/status") as answer:
+            status = json.load(answer)
+        assert daemon.stop() == 0
+    assert [gpu["name"] for gpu in status["gpus"]] == ["NVIDIA L4"]
+    assert status["encoder"] == "libx264"
 
 
 def test_folders_that_do_not_do_stop_the_start(tmp_path: Path, model: Path) -> None:

@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.support.clips import HUES, Clip, make_clip, number_of
+from tests.support.clips import HUES, Clip, begun_later, make_clip, number_of
 from tests.support.data import data_path
 from tests.support.ffprobe_facts import times_of
 from tilewatch.errors import FrameError, InputError
@@ -139,7 +139,7 @@ def test_variable_frame_rate_keeps_every_time(tmp_path: Path) -> None:
 
 def test_pictures_before_the_edit_list_are_not_shown(tmp_path: Path) -> None:
     """An MP4 whose edit list begins at its fourth picture: that one is the first, at time 0."""
-    path = _begun_later(make_clip(tmp_path / "clip.mp4", Clip(options={"bf": "0"})), pictures=3)
+    path = begun_later(make_clip(tmp_path / "clip.mp4", Clip(options={"bf": "0"})), pictures=3)
     info, frames, source = decoded(path)
     assert numbers(frames) == list(range(3, 12))
     assert frames[0].pts == info.start_pts == 0
@@ -277,16 +277,3 @@ def _faststart(path: Path) -> None:
                 packet.stream = copied
                 target.mux(packet)
     moved.replace(path)
-
-
-def _begun_later(path: Path, *, pictures: int) -> Path:
-    """Copy an MP4 with its times moved below 0, which its writer turns into an edit list."""
-    moved = path.with_suffix(".edited.mp4")
-    with av.open(str(path)) as source, av.open(str(moved), "w") as target:
-        copied = target.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None and packet.pts is not None:
-                shift = pictures * round(1 / (10 * packet.time_base))
-                packet.stream, packet.pts, packet.dts = copied, packet.pts - shift, packet.dts - shift
-                target.mux(packet)
-    return moved

@@ -9,8 +9,11 @@ from pydantic import SecretStr
 
 from tests.support.camera import HEIGHT, RATE, WIDTH, FaultyCamera
 from tests.support.clips import number_of
-from tilewatch.errors import LoginRefusedError, StreamEndedError, StreamStalledError, UnreachableError
+from tests.support.pipelines import children, needs_gstreamer, stand_in
+from tilewatch.errors import DecoderError, LoginRefusedError, StreamEndedError, StreamStalledError, UnreachableError
 from tilewatch.settings import Camera
+from tilewatch.video import decoders as video_decoders
+from tilewatch.video.decoders import Decoders
 from tilewatch.video.live import LiveSource, Timeline
 
 if TYPE_CHECKING:
@@ -30,10 +33,13 @@ def camera() -> Iterator[FaultyCamera]:
         yield camera
 
 
-def connect(camera: FaultyCamera, *, timeline: Timeline | None = None, password: str = "") -> LiveSource:
+def connect(
+    camera: FaultyCamera, *, timeline: Timeline | None = None, password: str = "", decoders: Decoders | None = None
+) -> LiveSource:
     """Return a source that is not open yet."""
     wanted = Camera(name="gate", address=SecretStr(camera.address(password)))
-    return LiveSource(wanted, timeline or Timeline(), max_pixels=1 << 20, timeout_seconds=WAIT)
+    line = timeline or Timeline()
+    return LiveSource(wanted, line, max_pixels=1 << 20, timeout_seconds=WAIT, decoders=decoders)
 
 
 def take(source: LiveSource, count: int = 1 << 30) -> list[Frame]:
@@ -107,3 +113,39 @@ def test_refusals_are_told_apart_and_name_no_address(camera: FaultyCamera) -> No
     for error in errors:
         assert "camera gate" in str(error)
         assert not any(word in f"{error} {error.__cause__}" for word in ("127.0.0.1", "hush", "guessed", "rtsp:"))
+
+
+@pytest.fixture
+def hardware(monkeypatch: pytest.MonkeyPatch) -> Decoders:
+    """Let GStreamer's elements of software be the hardware of this machine."""
+    monkeypatch.setitem(video_decoders.MAKERS, "nvv4l2", stand_in)
+    monkeypatch.setattr(video_decoders, "best", lambda: "nvv4l2")
+    return Decoders("auto")
+
+
+@needs_gstreamer
+def test_hardware_gives_the_same_pictures(camera: FaultyCamera, hardware: Decoders) -> None:
+    """From the first one on, though software has decoded that one already; what decodes is told."""
+    source = connect(camera, decoders=hardware)
+    info = source.open()
+    numbers = [number_of(frame.y) for frame in take(source, 12)]
+    source.close()
+    assert info.decoder == "nvv4l2"
+    assert numbers == list(range(numbers[0], numbers[0] + 12))
+    assert children() == []
+
+
+@needs_gstreamer
+def test_hardware_that_dies_is_a_lost_connection(camera: FaultyCamera, hardware: Decoders) -> None:
+    """The camera is connected anew; after three times in software."""
+    timeline, decoders = Timeline(), []
+    for _ in range(4):
+        source = connect(camera, timeline=timeline, decoders=hardware)
+        decoders.append(source.open().decoder)
+        take(source, 2)
+        for child in children():
+            child.kill()
+        take(source, 20)
+        source.close()
+        assert isinstance(source.lost, DecoderError) == (decoders[-1] == "nvv4l2")
+    assert decoders == ["nvv4l2"] * 3 + ["software"]

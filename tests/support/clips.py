@@ -77,6 +77,19 @@ def make_clip(path: Path, clip: Clip | None = None) -> Path:
     return path
 
 
+def begun_later(path: Path, *, pictures: int) -> Path:
+    """Copy an MP4 with its times moved below 0, which its writer turns into an edit list."""
+    moved = path.with_suffix(".edited.mp4")
+    with av.open(str(path)) as source, av.open(str(moved), "w") as target:
+        copied = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None and packet.pts is not None:
+                shift = pictures * round(1 / (10 * packet.time_base))
+                packet.stream, packet.pts, packet.dts = copied, packet.pts - shift, packet.dts - shift
+                target.mux(packet)
+    return moved
+
+
 def number_of(luma: NDArray[np.uint8]) -> int:
     """Read the number from the luma of an upright picture."""
     height, width = luma.shape

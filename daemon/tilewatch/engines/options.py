@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
+MODEL_FOLDER = Path("/models")
+"""Where a model is looked for when none is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -198,6 +198,7 @@ class CameraStream:
             self._state.timeline,
             max_pixels=settings.limit.frame_pixels,
             timeout_seconds=settings.stream.timeout_seconds,
+            decoders=self._detector.decoders,
         )
         try:
             with self._health.working(self._camera.name, "connect"):

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from tilewatch.detector import Detector
     from tilewatch.engines.base import EngineInfo
     from tilewatch.jobs.store import JobStore, State
     from tilewatch.service.camera import CameraState
     from tilewatch.service.worker import Running
+    from tilewatch.telemetry.gpus.collector import GpuCollector
     from tilewatch.telemetry.health import Health
     from tilewatch.telemetry.streams import Queue
 
@@ -50,6 +52,10 @@ class Outlook:
         """By name."""
         self.engine: EngineInfo | None = None
         """None while there is none."""
+        self.detector: Detector | None = None
+        """Where the codecs in use are told of; None while there is none."""
+        self.gpus: GpuCollector | None = None
+        """Where the readings of the GPUs are."""
         self.refused: tuple[str, ...] = ()
         """Changes of settings that were refused."""
         self._health = health
@@ -70,6 +76,9 @@ class Outlook:
             failures=self._failures(),
             settings_refused=self.refused,
             disks=(self._disk(),),
+            decoder=self.detector.decoders.in_use if self.detector else None,
+            encoder=self.detector.encoder if self.detector else None,
+            gpus=tuple(self.gpus.readings) if self.gpus else (),
         )
 
     def _counts(self) -> Mapping[str, int]:

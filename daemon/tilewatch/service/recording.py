@@ -147,6 +147,8 @@ class Recording:
             warnings=warnings,
             source=source,
             engine=engine,
+            decoder=self._info.decoder,
+            encoder=next((video.codec for video in self._videos), None),
             settings=settings_values(self._settings),
             accounts=self._accounts(),
             timings=Timings(started_at=_moment(self._begin), wall_seconds=seconds, stages={}),

@@ -24,7 +24,7 @@ from tilewatch.job import Session
 from tilewatch.jobs.ledger import Ledger, ledger_path
 from tilewatch.jobs.owners import owner_name
 from tilewatch.jobs.watch import Watcher
-from tilewatch.service import folders, places
+from tilewatch.service import folders, gpus, places
 from tilewatch.service.camera import CameraState, CameraStream
 from tilewatch.service.desk import Desk
 from tilewatch.service.modelfile import ModelFile
@@ -105,6 +105,7 @@ class Service:
         self._metrics.follow(self._health)
         self._desk = Desk(ledger, lanes["ledger"], self._health, self._metrics)
         self._outlook = Outlook(self._health, ledger, settings.path.output_dir)
+        self._outlook.gpus = self._metrics.gpus
         self._watchdog = Watchdog(self._health)
         note = ledger_path(settings.path.output_dir).with_name("opening")
         self._trial = Trial(note, settings.limit.frame_pixels)
@@ -160,6 +161,7 @@ class Service:
     async def _work(self, detector: Detector) -> None:
         """Watch and work until the stop, or until the engine has to be opened anew."""
         self._outlook.engine = detector.engine.info
+        self._outlook.detector = detector
         with self._health.watch("engine", {"device": detector.executor.busy_since}):
             self._health.warmed_up()
             logger.info("service_ready")
@@ -251,7 +253,7 @@ class Service:
         async with TaskGroup() as group:
             group.create_task(self._lanes["watchdog"].call(self._watchdog.watch), name="watchdog")
             group.create_task(self._end(), name="end")
-            minders = [self._tick(), self._mind_disk(), self._mind_model(), self._mind_settings()]
+            minders = [self._tick(), self._mind_disk(), self._mind_model(), self._mind_settings(), self._mind_gpus()]
             tasks = [group.create_task(minder, name="minder") for minder in minders]
             if server:
                 group.create_task(server.run(), name="server")
@@ -263,6 +265,11 @@ class Service:
                 server.stop()
             for task in tasks:
                 task.cancel()
+
+    async def _mind_gpus(self) -> None:
+        """Keep the metrics of the GPUs fresh, if there are any."""
+        if await self._lanes["files"].call(gpus.present):
+            await gpus.watch(self._metrics.gpus, gpus.command())
 
     def _server(self) -> OpsServer | None:
         """Return the server of the ops endpoints, listening; None where none is wanted."""

@@ -187,6 +187,10 @@ class Manifest:
     tracks: Mapping[str, int]
     """Distinct tracks by class name; empty when tracking was off."""
     outputs: tuple[OutputRecord, ...]
+    decoder: str = "software"
+    """What decoded the video: 'software', 'nvdec' or 'nvv4l2'."""
+    encoder: str | None = None
+    """What encoded the annotated video, in FFmpeg's words; None where there is none."""
 
     def as_json(self) -> dict[str, object]:
         """Return the whole document."""
@@ -200,6 +204,8 @@ class Manifest:
             "input": self.source.as_json(),
             "model": _model(self.engine),
             "engine": _engine(self.engine),
+            "decoder": self.decoder,
+            "encoder": self.encoder,
             "settings": dict(self.settings),
             "versions": versions(),
             "accounts": self.accounts.as_json(),

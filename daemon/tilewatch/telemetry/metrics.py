@@ -21,6 +21,7 @@ from prometheus_client import (
 
 from tilewatch.errors import TilewatchError
 from tilewatch.telemetry.classes import ClassLabels
+from tilewatch.telemetry.gpus.collector import GpuCollector
 from tilewatch.telemetry.rate import Rate
 from tilewatch.telemetry.streams import StreamMetrics
 
@@ -33,6 +34,7 @@ STAGES = ("decode", "tile", "infer", "track", "encode")
 JOB_STATES = ("waiting", "ready", "running", "done", "failed", "cancelled")
 TILE_OUTCOMES = ("inferred", "reused", "outside_roi")
 INTAKE_CAUSES = ("disk", "output")
+HARDWARE_DECODERS = ("nvdec", "nvv4l2")
 FRAME_BUDGET_SECONDS = 1 / 30
 BUCKETS = tuple(FRAME_BUDGET_SECONDS * factor for factor in (0.01, 0.03, 0.1, 0.3, 0.5, 1, 2, 4, 8, 16, 32, 64))
 """Multiples of the time one frame has at 30 frames a second."""
@@ -106,8 +108,16 @@ class Metrics:
     """Changes of settings that are refused at present."""
     engine: Info
     """backend, device, precision, model and sha256 of what is in use."""
+    decoder: Info
+    """decoder: what the video opened last is decoded by, 'software' or hardware."""
+    encoder: Info
+    """encoder: what annotated videos are encoded by, in FFmpeg's words."""
+    decoder_failures: Counter
+    """{decoder}: videos and connections in whose midst a hardware decoder died or hung."""
     build_info: Gauge
     """{version}: always 1."""
+    gpus: GpuCollector
+    """What the GPUs tell; nothing where there is none."""
 
     def stream(self, label: str) -> StreamMetrics:
         """Return the metrics of one stream, by a label of `telemetry.streams`."""
@@ -127,6 +137,18 @@ class Metrics:
         """Count tracks that were reported for the first time, by the name of their class."""
         for name, count in by_class.items():
             self.tracks.labels(self.class_labels.of(name)).inc(count)
+
+    def decoder_taken(self, name: str) -> None:
+        """Say what decodes."""
+        self.decoder.info({"decoder": name})
+
+    def decoder_failed(self, name: str) -> None:
+        """Count a hardware decoder that died or hung."""
+        self.decoder_failures.labels(decoder=name).inc()
+
+    def encoder_taken(self, name: str) -> None:
+        """Say what encodes."""
+        self.encoder.info({"encoder": name})
 
     def batch_done(self, tiles: int, seconds: float) -> None:
         """Count one engine call that came back."""
@@ -180,14 +202,21 @@ def create(registry: CollectorRegistry | None = None) -> Metrics:
         model_outdated=make.gauge("model_outdated", "1 while the model's file is not the one in use."),
         settings_refused=make.gauge("settings_refused", "Changes of settings that are refused at present."),
         engine=Info("tilewatch_engine", "What inference runs on.", registry=make.registry),
+        decoder=Info("tilewatch_decoder", "What decodes the videos.", registry=make.registry),
+        encoder=Info("tilewatch_encoder", "What encodes the annotated videos.", registry=make.registry),
+        decoder_failures=make.counter("decoder_failures", "Hardware decoders that died or hung.", "decoder"),
         build_info=make.gauge("build_info", "Version of the program.", "version"),
+        gpus=GpuCollector(),
     )
+    make.registry.register(found.gpus)
     for outcome in TILE_OUTCOMES:
         found.tiles.labels(outcome=outcome)
     for reason in _reasons(TilewatchError):
         found.job_failures.labels(reason=reason)
     for cause in INTAKE_CAUSES:
         found.intake_paused.labels(cause=cause)
+    for decoder in HARDWARE_DECODERS:
+        found.decoder_failures.labels(decoder=decoder)
     found.count_jobs({})
     return found
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tilewatch.telemetry.gpus.reading import GpuReading
     from tilewatch.telemetry.health import Health, State
 
 
@@ -121,6 +122,12 @@ class Status:
     settings_refused: tuple[str, ...] = ()
     """Changes of settings that were refused; the old ones are in force."""
     disks: tuple[Disk, ...] = ()
+    decoder: str | None = None
+    """What the video opened last is decoded by; None before the first."""
+    encoder: str | None = None
+    """What annotated videos are encoded by; None where none are made."""
+    gpus: tuple[GpuReading, ...] = ()
+    """As they were a few seconds ago."""
 
 
 class HealthFacts(TypedDict):

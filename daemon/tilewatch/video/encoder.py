@@ -93,8 +93,8 @@ class Traits:
         )
 
 
-def add_encoder(container: OutputContainer, encoding: Encoding, look: Look, traits: Traits) -> VideoStream:
-    """Add the video stream to a container and open its encoder.
+def add_stream(container: OutputContainer, encoding: Encoding, look: Look, traits: Traits) -> VideoStream:
+    """Add the video stream to a container and open FFmpeg's encoder of it.
 
     Raises:
         SinkError: this build has no such encoder, or it refuses; names it.
@@ -133,17 +133,26 @@ def _configure(stream: VideoStream, encoding: Encoding, look: Look) -> None:
     if encoding.codec == "libx265":
         stream.codec_tag = "hvc1"  # Apple's players know no hev1
     if encoding.codec == "h264_v4l2m2m":
-        factor = 2 ** ((REFERENCE_QUALITY - encoding.quality) / HALVING)
-        pixels = stream.width * stream.height * float(encoding.rate)
-        stream.bit_rate = round(pixels * HARDWARE_BITS_PER_PIXEL * factor)
+        stream.bit_rate = bit_rate(encoding, look)
+
+
+def bit_rate(encoding: Encoding, look: Look) -> int:
+    """Return the bits a second that stand for a quality, for encoders that know no other measure."""
+    factor = 2 ** ((REFERENCE_QUALITY - encoding.quality) / HALVING)
+    pixels = even(look.width) * even(look.height) * float(encoding.rate)
+    return round(pixels * HARDWARE_BITS_PER_PIXEL * factor)
+
+
+def colours(look: Look, traits: Traits) -> tuple[int, int, int]:
+    """Return AVColorPrimaries, AVColorTransferCharacteristic and AVColorSpace of the output."""
+    primaries, transfer = traits.primaries or PRIMARIES[look.matrix], traits.transfer or TRANSFERS[look.matrix]
+    return int(primaries), int(transfer), COLORSPACES[look.matrix]
 
 
 def _tag(stream: VideoStream, look: Look, traits: Traits) -> None:
     context = stream.codec_context
     context.color_range = ColorRange.JPEG if look.full_range else ColorRange.MPEG
-    context.colorspace = COLORSPACES[look.matrix]
-    context.color_primaries = traits.primaries or PRIMARIES[look.matrix]
-    context.color_trc = traits.transfer or TRANSFERS[look.matrix]
+    context.color_primaries, context.color_trc, context.colorspace = colours(look, traits)
     if traits.pixel_aspect:
         context.sample_aspect_ratio = traits.pixel_aspect
 

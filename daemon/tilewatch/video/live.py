@@ -7,7 +7,8 @@ ends in "immediate exit" after the time-out; its errors quote the address, so th
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import av
 from av.error import ExitError, FFmpegError, HTTPForbiddenError, HTTPUnauthorizedError
 
 from tilewatch.errors import (
+    DecoderError,
     FrameError,
     InputError,
     LoginRefusedError,
@@ -23,22 +25,28 @@ from tilewatch.errors import (
     UnreachableError,
 )
 from tilewatch.records import Frame, StreamInfo
+from tilewatch.video.decoder import SoftwareDecoder
+from tilewatch.video.decoders import Decoders
 from tilewatch.video.opening import packets_of
 from tilewatch.video.planes import Turn, picture_of
 from tilewatch.video.source import DECODER_THREADS, DEFAULT_RATE, HIGHEST_RATE, SLICE_THREADS_ONLY
 from tilewatch.video.wallclock import TIME_BASE, WallClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from fractions import Fraction
 
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
     from tilewatch.errors import StreamError
     from tilewatch.settings import Camera
+    from tilewatch.video.decoder import Decoder, Item
 
 MICROSECONDS = 1_000_000
+HARDWARE_SECONDS = 20.0
+"""A hardware decoder may take so much longer to its first picture."""
 RTSP = {
     "rtsp_transport": "tcp",
     "protocol_whitelist": "rtsp,rtp,tcp,udp,tls",
@@ -67,9 +75,18 @@ class LiveSource:
         timeline: of the camera.
         max_pixels: largest picture that is decoded.
         timeout_seconds: longest wait for an answer or a picture.
+        decoders: hands out a hardware decoder, where there is one; None: software.
     """
 
-    def __init__(self, camera: Camera, timeline: Timeline, *, max_pixels: int, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        camera: Camera,
+        timeline: Timeline,
+        *,
+        max_pixels: int,
+        timeout_seconds: float,
+        decoders: Decoders | None = None,
+    ) -> None:
         self.name = f"camera {camera.name}"
         """What to call it in errors: never its address."""
         self.lost: StreamError | None = None
@@ -78,6 +95,11 @@ class LiveSource:
         self._timeline = timeline
         self._max_pixels = max_pixels
         self._timeout = timeout_seconds
+        self._decoders = decoders or Decoders()
+        self._decoder: Decoder | None = None
+        self._next: Item | None = None
+        self._packets: Iterator[Packet[VideoStream]] = iter(())
+        self._scouted: list[Packet[VideoStream]] | None = []
         self._container: InputContainer | None = None
 
     def open(self) -> StreamInfo:
@@ -92,13 +114,12 @@ class LiveSource:
         self._timeline.clock.connected()
         self._container = self._connect()
         self._stream = self._prepare(self._container)
-        self._pictures = self._decode(self._container)
-        self._next: av.VideoFrame | FrameError | None = next(self._pictures, None)
-        while isinstance(self._next, FrameError):  # before the first whole picture nothing is a picture of ours
-            self._next = next(self._pictures, None)
-        if self._next is None:
-            raise self.lost or StreamEndedError(f"{self.name}: ended before its first picture")
-        return self._describe(self._container, self._next)
+        self._decoder = SoftwareDecoder(self._stream.codec_context)
+        self._packets = packets_of(self._container, self._stream)
+        self._pictures = self._decode(self._decoder)
+        first = self._first()
+        info = self._describe(self._container, first)
+        return replace(info, decoder=self._take_hardware(first))
 
     def read(self) -> Frame | None:
         """Return the next picture, or None once the connection is lost (see `lost`).
@@ -113,9 +134,36 @@ class LiveSource:
 
     def close(self) -> None:
         """Disconnect. Idempotent; pictures given out stay valid."""
+        if self._decoder is not None:
+            self._decoder.close()
         if self._container is not None:
             self._container.close()
             self._container = None
+
+    def _first(self) -> av.VideoFrame:
+        """Decode the first whole picture, which is then the next; before it nothing is a picture of ours."""
+        self._next = next(self._pictures, None)
+        while isinstance(self._next, FrameError):
+            self._next = next(self._pictures, None)
+        if self._next is None:
+            raise self.lost or StreamEndedError(f"{self.name}: ended before its first picture")
+        return self._next
+
+    def _take_hardware(self, first: av.VideoFrame) -> str:
+        """Go on with a hardware decoder, if there is one for this stream, which decodes the first packets again.
+
+        Returns:
+            Name of the decoder in use.
+        """
+        decoder = self._decoders.hardware(self._stream, first, Turn(), live=True)
+        scouted, self._scouted = self._scouted or [], None
+        if decoder is not None:
+            self._decoder = decoder
+            self._packets = chain(scouted, self._packets)
+            self._pictures = self._decode(decoder)
+            self._first()
+        assert self._decoder is not None
+        return self._decoder.name
 
     def _connect(self) -> InputContainer:
         address = self._camera.address.get_secret_value()
@@ -181,29 +229,43 @@ class LiveSource:
             live=True,
         )
 
-    def _decode(self, container: InputContainer) -> Iterator[av.VideoFrame | FrameError]:
+    def _decode(self, decoder: Decoder) -> Iterator[Item]:
         """Yield pictures and damage until the connection is lost; what the decoder still holds comes last."""
         try:
-            yield from self._received(container)
+            yield from self._received(decoder)
+        except DecoderError as error:
+            self.lost = self._given_up(decoder, error)
+            return
         except FFmpegError as error:
             self.lost = self._loss(error)
         try:
-            yield from self._stream.codec_context.decode(None)
-        except FFmpegError:
+            yield from decoder.decode(None)
+        except (EOFError, FFmpegError, DecoderError):
             return  # the pictures it held build on some that never came
 
-    def _received(self, container: InputContainer) -> Iterator[av.VideoFrame | FrameError]:
+    def _given_up(self, decoder: Decoder, error: DecoderError) -> StreamError:
+        """Return why the connection has to be made again, with another decoder in the end."""
+        try:
+            self._decoders.give_up(decoder.name, error)
+        except DecoderError as refusal:
+            return DecoderError(f"{self.name}: {refusal}")
+        return DecoderError(f"{self.name}: {error}")
+
+    def _received(self, decoder: Decoder) -> Iterator[Item]:
         """Yield what is decoded of the packets that come, as long as pictures come of them; raises FFmpegError."""
-        seen = time.monotonic()
-        for packet in packets_of(container, self._stream):
+        seen = time.monotonic() + (0 if decoder.name == "software" else HARDWARE_SECONDS)
+        for packet in self._packets:
+            if self._scouted is not None:
+                self._scouted.append(packet)
+            items: Sequence[Item] = []
             try:
-                frames = self._stream.codec_context.decode(packet)
+                items = decoder.decode(packet)
             except FFmpegError as error:
                 yield FrameError(f"{self.name}: a picture is damaged ({error.strerror})")
-                frames = []
-            for frame in frames:
+            for item in items:
                 seen = time.monotonic()
-                yield FrameError(f"{self.name}: a picture is damaged") if frame.is_corrupt else frame
+                damaged = isinstance(item, FrameError) or item.is_corrupt
+                yield FrameError(f"{self.name}: a picture is damaged") if damaged else item
             if time.monotonic() - seen > self._timeout:
                 self.lost = StreamStalledError(f"{self.name}: sends nothing that can be decoded")
                 return

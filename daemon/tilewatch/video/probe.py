@@ -18,19 +18,23 @@ import av
 from av.error import FFmpegError
 
 from tilewatch.errors import ConfigError, SinkError
+from tilewatch.telemetry import log
 from tilewatch.video.canvas import NO_CHROMA, Canvas, Look
-from tilewatch.video.encoder import SOFTWARE, Encoding, Traits, add_encoder
+from tilewatch.video.encoder import SOFTWARE, Encoding, Traits
+from tilewatch.video.encoders import add_encoder
 from tilewatch.video.faults import cause
 from tilewatch.video.planes import plane_view
 
-DEVICES = {"h264_nvenc": "nvidia[0-9]*", "h264_v4l2m2m": "video*"}
+DEVICES = {"nvv4l2h264enc": "*-*enc", "h264_nvenc": "nvidia[0-9]*", "h264_v4l2m2m": "video*"}
 """Hardware encoders, the best one first, and the files in /dev of which each needs one."""
 DEV = Path("/dev")
-TRIAL_SECONDS = 15.0
+TRIAL_SECONDS = 30.0
 TRIAL_FRAMES = 4
 TRIAL_LOOK = Look(width=640, height=384, full_range=False, matrix="bt601")
 TRIAL_RATE = Fraction(25)
 REAP_SECONDS = 2.0
+
+logger = log.logger("probe")
 
 
 @cache
@@ -44,12 +48,24 @@ def pick_encoder(choice: str) -> str:
         ConfigError: the named encoder does not work here; says why.
     """
     if choice == "auto":
-        present = (name for name, devices in DEVICES.items() if any(DEV.glob(devices)))
-        return next((name for name in present if not trial_apart(name)), SOFTWARE)
+        return next((name for name in DEVICES if is_present(name) and _works(name)), SOFTWARE)
     refusal = trial_apart(choice) if choice in DEVICES else trial(choice)
     if refusal:
         raise ConfigError(f"VIDEO_CODEC={choice} does not work here ({refusal}): set VIDEO_CODEC=auto")
     return choice
+
+
+def is_present(name: str) -> bool:
+    """Tell whether the machine shows the device of a hardware encoder."""
+    return any(DEV.glob(DEVICES[name]))
+
+
+def _works(name: str) -> bool:
+    """Tell whether a hardware encoder works, and say why not."""
+    refusal = trial_apart(name)
+    if refusal:
+        logger.warning("encoder_refused", encoder=name, error=refusal)
+    return not refusal
 
 
 def trial(codec: str) -> str:
@@ -58,7 +74,7 @@ def trial(codec: str) -> str:
     try:
         return "" if _encoded_bytes(encoding) else "it gave no output"
     except SinkError as error:
-        return cause(error.__cause__)
+        return cause(error.__cause__ or error)
     except FFmpegError as error:
         return cause(error)
 
@@ -84,11 +100,11 @@ def _encoded_bytes(encoding: Encoding) -> int:
     for index in range(3):
         plane_view(canvas.picture, index)[:] = NO_CHROMA
     with av.open(io.BytesIO(), "w", format="nut") as container:
-        stream = add_encoder(container, encoding, TRIAL_LOOK, Traits())
+        encoder = add_encoder(container, encoding, TRIAL_LOOK, Traits())
         for index in range(TRIAL_FRAMES):
             canvas.picture.pts, canvas.picture.time_base = index, encoding.time_base
-            size += sum(packet.size for packet in stream.encode(canvas.picture))
-        return size + sum(packet.size for packet in stream.encode(None))
+            size += sum(packet.size for packet in encoder.encode(canvas.picture))
+        return size + sum(packet.size for packet in encoder.encode(None))
 
 
 def main(codec: str) -> int:

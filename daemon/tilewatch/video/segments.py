@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import av
+from av.error import FFmpegError
 
 from tilewatch.errors import SinkError
 from tilewatch.video.easel import Easel
-from tilewatch.video.encoder import Encoding, add_encoder
+from tilewatch.video.encoder import Encoding
+from tilewatch.video.encoders import add_encoder
 from tilewatch.video.faults import writing
 from tilewatch.video.film import Film
 from tilewatch.video.muxer import Muxer
@@ -204,22 +206,27 @@ class _OpenSegment:
         self._frames = 0
         self._muxer = Muxer(path, encoding.time_base)
         with writing(path):
-            self._stream = add_encoder(self._muxer.container, encoding, look, traits)
-            self._muxer.start()
+            self._encoder = add_encoder(self._muxer.container, encoding, look, traits)
+            try:
+                self._muxer.start()
+            except FFmpegError:
+                self._encoder.close()
+                raise
 
     def write(self, picture: av.VideoFrame, pts: int) -> None:
         picture.pts, picture.time_base = pts - self._first_pts, self._time_base
         with writing(self._path):
-            packets = self._stream.encode(picture)
+            packets = self._encoder.encode(picture)
         self._muxer.pictures(packets)
         self._frames += 1
 
     def close(self) -> Segment:
         with writing(self._path):
-            packets = self._stream.encode(None)
+            packets = self._encoder.encode(None)
         self._muxer.pictures(packets)
         self._muxer.close(self._frames)
         return Segment(name=self._path.name, frames=self._frames, first_pts=self._first_pts)
 
     def abort(self) -> None:
+        self._encoder.close()
         self._muxer.abort()

@@ -5,25 +5,30 @@ from __future__ import annotations
 import time
 from collections import deque
 from fractions import Fraction
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import av
 from av.error import FFmpegError
 from av.stream import Disposition
 
-from tilewatch.errors import FrameError, InputError
+from tilewatch.errors import DecoderError, FrameError, InputError
 from tilewatch.records import Frame, StreamInfo
+from tilewatch.video.decoder import SoftwareDecoder
+from tilewatch.video.decoders import Decoders
 from tilewatch.video.opening import open_video, packets_of
 from tilewatch.video.planes import Turn, picture_of, turn_of
 from tilewatch.video.promise import Promise
 from tilewatch.video.timestamps import Timestamps, longest_gap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from av.container import InputContainer
     from av.video.stream import VideoStream
+
+    from tilewatch.video.decoder import Decoder, Item
 
 DEFAULT_RATE = Fraction(25)
 HIGHEST_RATE = 10_000
@@ -37,16 +42,38 @@ MOST_ERRORS_AT_END = 64
 """A decoder holds fewer pictures than that (threads and reordering): one that goes on failing has nothing more."""
 
 
+class _Place:
+    """Where in a file a picture is: its time, and how often times have jumped back before it (glued recordings)."""
+
+    def __init__(self) -> None:
+        self._jumps = 0
+        self._time: int | None = None
+
+    def move_to(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """Return the place of the next picture; places grow."""
+        time = _time_of(frame) or 0
+        self._jumps += self._time is not None and time < self._time
+        self._time = time
+        return self._jumps, time
+
+
 class VideoSource:
     """One video file, decoded in presentation order. Blocking; not thread-safe.
 
     Args:
         path: a local file.
         max_pixels: largest picture that is decoded; enforced inside the decoder too, before it takes memory.
-        threads: of the decoder.
+        threads: of the software decoder.
+        decoders: hands out a hardware decoder, where there is one; None: software.
     """
 
-    def __init__(self, path: Path, *, max_pixels: int, threads: int = DECODER_THREADS) -> None:
+    _clock: Timestamps
+    _packets: Iterator[av.Packet[VideoStream]]
+    _decoder: Decoder | None
+
+    def __init__(
+        self, path: Path, *, max_pixels: int, threads: int = DECODER_THREADS, decoders: Decoders | None = None
+    ) -> None:
         self.path = path
         self.decoded = 0
         """Frames given out."""
@@ -54,8 +81,18 @@ class VideoSource:
         """Frames that could not be decoded, or only in parts."""
         self.reason = ""
         """Why `truncated` is set, one line."""
+        self.given_up = ""
+        """Why the hardware decoder was left in the midst of the file, one line; '' if it was not."""
         self._max_pixels = max_pixels
         self._threads = threads
+        self._decoders = decoders or Decoders()
+        self._decoder = None
+        self._scouted: list[av.Packet[VideoStream]] = []
+        self._given, self._again = _Place(), _Place()
+        self._reached: tuple[int, int] | None = None
+        self._behind: tuple[int, int] | None = None
+        self._held: list[FrameError] = []
+        self._damaged_since = 0
         self._container: InputContainer | None = None
         self._ready: deque[av.VideoFrame | FrameError] = deque()
         self._ended = False
@@ -67,6 +104,11 @@ class VideoSource:
     def name(self) -> str:
         """What to call it in errors."""
         return str(self.path)
+
+    @property
+    def decoder(self) -> str:
+        """Name of the decoder in use."""
+        return self._decoder.name if self._decoder else ""
 
     @property
     def truncated(self) -> bool:
@@ -82,16 +124,19 @@ class VideoSource:
         """Open the file and decode its first frame, which `read` will return.
 
         Raises:
-            InputError: the file cannot be opened, has no video, too large a picture, or no decodable frame.
+            InputError: the file cannot be opened, has no video, too large a picture, no decodable frame, or is not for
+                the decoder that is asked for.
+            DecoderError: the decoder that is asked for fails.
         """
-        self._container = open_video(self.path, max_pixels=self._max_pixels)
         try:
-            self._stream = self._find_stream(self._container)
-            self._prepare(self._stream)
-            return self._describe(self._container, self._first_frame())
-        except InputError:
+            container = self._open_container()
+            first = self._first_frame()
+            info = self._describe(container, first)
+            self._take_hardware(first)
+        except (InputError, DecoderError):
             self.close()
             raise
+        return info
 
     def read(self) -> Frame | None:
         """Return the next frame, or None at the end of the file.
@@ -104,6 +149,7 @@ class VideoSource:
         item = self._ready.popleft()
         if isinstance(item, FrameError):
             self.damaged += 1
+            self._damaged_since += 1
             raise item
         return self._frame(item)
 
@@ -118,9 +164,53 @@ class VideoSource:
         """Let go of the file. Idempotent; frames given out stay valid."""
         self._ended = True
         self._ready.clear()
+        if self._decoder is not None:
+            self._decoder.close()
         if self._container is not None:
             self._container.close()
             self._container = None
+
+    def _open_container(self) -> InputContainer:
+        """Open the file, from its beginning, with the software decoder."""
+        self._container = container = open_video(self.path, max_pixels=self._max_pixels)
+        self._stream = self._find_stream(container)
+        self._prepare(self._stream)
+        self._decoder = SoftwareDecoder(self._stream.codec_context)
+        self._rewind()
+        return container
+
+    def _rewind(self) -> None:
+        """Forget what was decoded but not given out: the stream's packets come anew."""
+        self._ready.clear()
+        self._packets_fed = self._errors_at_end = 0
+        self._ended = False
+
+    def _take_hardware(self, first: av.VideoFrame) -> None:
+        """Go on with a hardware decoder, if there is one for this stream: it decodes the first packets again."""
+        decoder = self._decoders.hardware(self._stream, first, self._turn(first))
+        if decoder is not None:
+            self._decoder = decoder
+            self._rewind()
+            self._packets = chain(self._scouted, self._packets)
+        self._scouted = []
+
+    def _fall_back(self, error: DecoderError) -> None:
+        """Go on in software behind the last picture that was given out.
+
+        Raises:
+            DecoderError: the hardware decoder was asked for by name.
+        """
+        assert self._decoder is not None
+        assert self._container is not None
+        self._decoder.close()
+        self._decoders.give_up(self._decoder.name, error)
+        self.given_up = str(error)
+        self._container.close()
+        clock = self._clock
+        self._open_container()
+        self._clock, self._behind = clock, self._reached
+        self.damaged -= self._damaged_since  # software tells anew what is damaged behind it
+        self._damaged_since = 0
 
     def _count_lost(self) -> None:
         """Count the pictures that were lost without an error of their own, as those that build on a damaged one."""
@@ -184,7 +274,7 @@ class VideoSource:
     def _first_frame(self) -> av.VideoFrame:
         """Decode until there is a frame, and leave it in the queue."""
         while not (self._ready and isinstance(self._ready[-1], av.VideoFrame)):
-            if not self._advance():
+            if not self._advance(scouting=True):
                 break
         for item in self._ready:
             if isinstance(item, av.VideoFrame):
@@ -224,24 +314,33 @@ class VideoSource:
                 return False
         return True
 
-    def _advance(self) -> bool:
+    def _advance(self, *, scouting: bool = False) -> bool:
         """Feed the decoder one packet, or drain it; False when there is nothing more."""
         if self._ended:
             return False
+        assert self._decoder is not None
         packet = next(self._packets, None)
+        if scouting and packet is not None:
+            self._scouted.append(packet)
         self._packets_fed += packet is not None and not packet.is_discard
+        items: Sequence[Item] = []
         try:
-            frames = self._stream.codec_context.decode(packet)
+            items = self._decoder.decode(packet)
         except EOFError:
-            frames, self._ended = [], True
+            self._ended = True
+        except DecoderError as error:
+            self._fall_back(error)
+            return True
         except FFmpegError as error:
-            self._ready.append(FrameError(f"{self.path.name}: {self._where(packet)} is damaged ({error.strerror})"))
+            damage = FrameError(f"{self._where(packet)} is damaged ({error.strerror})")
+            self._ready.extend(self._sound_or_error(item) for item in self._not_yet_given([damage]))
             self._errors_at_end += packet is None
             self._ended = self._errors_at_end >= MOST_ERRORS_AT_END
             return True
-        self._ready.extend(self._sound_or_error(frame) for frame in frames)
-        self._ended = self._ended or (packet is None and not frames)
+        self._ready.extend(self._sound_or_error(item) for item in self._not_yet_given(items))
+        self._ended = self._ended or (packet is None and not items)
         if self._ended:
+            self._ready.extend(self._release())
             self.reason = self.reason or self._promise.broken(self._stream)
         return True
 
@@ -260,10 +359,31 @@ class VideoSource:
             return f"the picture after frame {self.decoded}"
         return f"the picture at {float(packet.pts * self._time_base):.3f} s"
 
-    def _sound_or_error(self, frame: av.VideoFrame) -> av.VideoFrame | FrameError:
-        if not frame.is_corrupt:
-            return frame
-        return FrameError(f"{self.path.name}: the picture at pts {_time_of(frame)} is damaged")
+    def _not_yet_given(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield the pictures behind the one that a hardware decoder gave last, and the damage among them."""
+        for item in items:
+            if self._behind is None:
+                yield item
+            elif isinstance(item, FrameError):
+                self._held.append(item)
+            elif self._again.move_to(item) <= self._behind:
+                self._held.clear()
+            else:
+                self._behind = None
+                yield from self._release()
+                yield item
+
+    def _release(self) -> list[FrameError]:
+        """Return the damage that was held back until it was known where it belongs."""
+        held, self._held = self._held, []
+        return held
+
+    def _sound_or_error(self, item: Item) -> Item:
+        if isinstance(item, FrameError):
+            return FrameError(f"{self.path.name}: {item}")
+        if not item.is_corrupt:
+            return item
+        return FrameError(f"{self.path.name}: the picture at pts {_time_of(item)} is damaged")
 
     def _turn(self, raw: av.VideoFrame) -> Turn:
         """Return how to turn a picture upright.
@@ -271,6 +391,8 @@ class VideoSource:
         The matrix is read once for each rotation: asking a frame for its side data ties it into a cycle with it, which
         would keep the picture's memory until the garbage collector comes by.
         """
+        if self._decoder is not None and self._decoder.turn is not None:
+            return self._decoder.turn
         if raw.rotation not in self._turns:
             self._turns[raw.rotation] = turn_of(raw)
         return self._turns[raw.rotation]
@@ -284,6 +406,7 @@ class VideoSource:
                 f"{self.path.name}: pixel format {raw.format.name} is unusable ({error.strerror})"
             ) from None
         height, width = picture.y.shape
+        self._reached, self._damaged_since = self._given.move_to(raw), 0
         index, self.decoded = self.decoded, self.decoded + 1
         return Frame(
             stream=self.path.stem,

