@@ -183,3 +183,23 @@ def test_a_build_runs_beside_the_main_thread() -> None:
     """Or Ctrl-C would not be heard while TensorRT works."""
     work = model._interruptible(threading.current_thread, BuildProgress(), "building")  # noqa: SLF001 -- the seam of the signal
     assert asyncio.run(work) is not threading.main_thread()
+
+
+@pytest.mark.parametrize(
+    ("output", "path", "word"),
+    [
+        (None, "models/m.engine", ""),
+        (None, "cache/engines/m-0.engine", "in the cache"),
+        ("elsewhere/m.engine", "elsewhere/m.engine", "set MODEL_PATH="),
+    ],
+)
+def test_where_the_engine_lies_is_said(
+    tmp_path: Path, output: str | None, path: str, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what to do about it: nothing, where the daemon finds it by itself."""
+    order = Order(model=tmp_path / "models" / "m.onnx", output=tmp_path / output if output else None)
+    model._tell(Built(tmp_path / path, reused=False, batch=8), order)  # noqa: SLF001 -- what a person reads
+    said = capsys.readouterr()
+    assert said.out.strip() == str(tmp_path / path)
+    assert word in said.err
+    assert bool(word) == bool(said.err)

@@ -166,8 +166,10 @@ def _tell(built: Built, order: Order) -> None:
         typer.echo(
             "the model holds a batch of 1, so the engine takes single tiles: export it with a free batch", err=True
         )
-    if built.path.parent != order.model.parent:
-        typer.echo(f"it is not beside the model: set MODEL_PATH={built.path}", err=True)
+    if order.output is None and built.path.parent != order.model.parent:
+        typer.echo(f"{order.model.parent} cannot be written to: it lies in the cache, where it is found too", err=True)
+    elif built.path != order.model.with_suffix(built.path.suffix):
+        typer.echo(f"it is not beside the model under its name: set MODEL_PATH={built.path}", err=True)
     typer.echo(built.path)
 
 
