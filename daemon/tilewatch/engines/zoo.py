@@ -67,9 +67,14 @@ def default_model(size: int = 640) -> Path:
     Raises:
         ConfigError: it cannot be fetched (no network), is not what it should be, or the cache cannot be written to.
     """
-    name = f"models/yolov4-tiny-{size}-{CONVERSION}.onnx"
-    path = cache.shipped(name) or cache.folder() / name
+    path = default_path(size)
     return _once(path, lambda: _make_model(path, size), "give a model with --model FILE")
+
+
+def default_path(size: int = 640) -> Path:
+    """Return where the default model for tiles of `size` pixels lies, or will lie once it is fetched."""
+    name = f"models/yolov4-tiny-{size}-{CONVERSION}.onnx"
+    return cache.shipped(name) or cache.folder() / name
 
 
 def demo_clip() -> Path:
