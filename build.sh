@@ -119,7 +119,11 @@ revision() {
 }
 
 # Prints where the sources come from, without a password that may stand in the address.
-source_of() { git -C "$here" config --get remote.origin.url 2>/dev/null | sed 's#//[^/@]*@#//#' || true; }
+source_of() {
+  local address
+  address=$(git -C "$here" config --get remote.origin.url 2>/dev/null) || address=unknown
+  sed 's#//[^/@]*@#//#' <<<"$address"
+}
 
 next_steps() {
   local size
