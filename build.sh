@@ -122,7 +122,8 @@ revision() {
 source_of() {
   local address
   address=$(git -C "$here" config --get remote.origin.url 2>/dev/null) || address=unknown
-  sed 's#//[^/@]*@#//#' <<<"$address"
+  if [[ $address =~ ^([a-z]+://)[^/@]*@(.*) ]]; then address=${BASH_REMATCH[1]}${BASH_REMATCH[2]}; fi
+  echo "$address"
 }
 
 next_steps() {
