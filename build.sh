@@ -119,7 +119,12 @@ revision() {
 }
 
 # Prints where the sources come from, without a password that may stand in the address.
-source_of() { git -C "$here" config --get remote.origin.url 2>/dev/null | sed 's#//[^/@]*@#//#' || true; }
+source_of() {
+  local address
+  address=$(git -C "$here" config --get remote.origin.url 2>/dev/null) || address=unknown
+  if [[ $address =~ ^([a-z]+://)[^/@]*@(.*) ]]; then address=${BASH_REMATCH[1]}${BASH_REMATCH[2]}; fi
+  echo "$address"
+}
 
 next_steps() {
   local size

@@ -8,8 +8,8 @@ cd /opt/tilewatch/lib/python3.*/site-packages
 rm -rf openvino/{include,cmake} openvino/libs/{cache.json,libopenvino_c.so*} \
   openvino/libs/libopenvino_{intel_gpu,intel_npu,auto,auto_batch,hetero}_plugin.so \
   openvino/libs/libopenvino_{tensorflow,tensorflow_lite,pytorch,paddle,jax,gguf}_frontend.so*
-# ONNX Runtime: tools to make, convert and quantise models.
-rm -rf onnxruntime/{backend,datasets,quantization,tools,transformers}
+# ONNX Runtime: what nothing here calls. (`tilewatch model build` and `quantize` call its other two rooms.)
+rm -rf onnxruntime/{backend,datasets,tools}
 # ONNX: what backends are tested with, and operators written in Python.
 rm -rf onnx/backend/test onnx/test onnx/reference
 # OpenCV: trained cascades.

