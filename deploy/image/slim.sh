@@ -10,8 +10,8 @@ rm -rf openvino/{include,cmake} openvino/libs/{cache.json,libopenvino_c.so*} \
   openvino/libs/libopenvino_{tensorflow,tensorflow_lite,pytorch,paddle,jax,gguf}_frontend.so*
 # ONNX Runtime: what nothing here calls. (`tilewatch model build` and `quantize` call its other two rooms.)
 rm -rf onnxruntime/{backend,datasets,tools}
-# ONNX: what backends are tested with, and operators written in Python.
-rm -rf onnx/backend/test onnx/test onnx/reference
+# ONNX: what backends are tested with.
+rm -rf onnx/backend/test onnx/test
 # OpenCV: trained cascades.
 rm -f cv2/data/*.xml
 # NumPy: builds Fortran modules.
