@@ -209,3 +209,20 @@ def test_cameras_open_the_way_out_and_nothing_else_does(tmp_path: Path) -> None:
     names, cameras = one(render_with(tmp_path, "cpu", "cameras"), "NetworkPolicy")["spec"]["egress"]
     assert {port["port"] for port in names["ports"]} == {53}
     assert 554 in {port["port"] for port in cameras["ports"]}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_engine_is_built_where_the_pods_look_for_it(version: str) -> None:
+    """A valid job that writes into the volume which the pods only read, in the image that runs the engine."""
+    validator = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is absent: see group `lint`")
+    (job,) = render(SOURCE / "engine")
+    validator.validate(job, version, strict=True)
+    pods = render(SOURCE / "overlays" / "nvidia")
+    spec = job["spec"]["template"]["spec"]
+    (builder,) = spec["containers"]
+    assert builder["image"] == container(pods)["image"]
+    assert builder["args"][-1] == "/models/model.engine"
+    claim = next(volume["persistentVolumeClaim"] for volume in spec["volumes"] if volume["name"] == "models")
+    assert claim == {"claimName": mounts(pods)["/models"][1]["persistentVolumeClaim"]["claimName"]}
+    selector = one(pods, "Service")["spec"]["selector"].items()
+    assert not selector <= job["spec"]["template"]["metadata"]["labels"].items()
