@@ -4,16 +4,17 @@ set -euo pipefail
 
 usage() {
   cat <<'END'
-Usage: build_engine.sh [--models DIR] [--videos DIR] [--image IMAGE] [--local] [--dry-run] [-- OPTIONS]
+Usage: build_engine.sh --calibrate VIDEO... [--models DIR] [--image IMAGE] [--local] [--dry-run] [-- OPTIONS]
 
 Builds DIR/model.engine out of DIR/model.onnx, for this device and this TensorRT: an engine runs nowhere else.
 
-  --models DIR   folder with model.onnx; the engine appears beside it (default: ./models)
-  --videos DIR   your footage, read-only: where a build wants tiles of it, for INT8 for one (default: none)
-  --image IMAGE  that is run (default: $TILEWATCH_IMAGE, else tilewatch:jetson on a Jetson, tilewatch:cuda elsewhere)
-  --local        use the `tilewatch` on the PATH instead of a container
-  --dry-run      print the command and run nothing
-  -- OPTIONS     of `tilewatch model build`: see `tilewatch model build --help`
+  --calibrate VIDEO  footage such as the model will see, a minute is enough; may be given again. The finished engine is
+                     checked on it, and an engine in int8 calibrated
+  --models DIR       folder with model.onnx; the engine appears beside it (default: ./models)
+  --image IMAGE      that is run (default: $TILEWATCH_IMAGE, else tilewatch:jetson on a Jetson, tilewatch:cuda elsewhere)
+  --local            use the `tilewatch` on the PATH instead of a container
+  --dry-run          print the command and run nothing
+  -- OPTIONS         of `tilewatch model build`, as --precision int8: see `tilewatch model build --help`
 
 Exit codes: 64 usage, 65 no model, 69 no docker or no image, else those of `tilewatch model build`.
 END
@@ -28,12 +29,15 @@ fail() {
 
 is_jetson() { tr -d '\0' 2>/dev/null <"${DEVICE_TREE_MODEL:-/proc/device-tree/model}" | grep -qi jetson; }
 
-models=./models videos='' image=${TILEWATCH_IMAGE:-} local=false dry_run=false
+models=./models footage=() image=${TILEWATCH_IMAGE:-} local=false dry_run=false
 while [ $# -gt 0 ]; do
   case $1 in
-    --models | --videos | --image)
+    --models | --image | --calibrate)
       [ $# -gt 1 ] || fail 64 "$1 needs a value: see --help"
-      printf -v "${1#--}" '%s' "$2"
+      case $1 in
+        --calibrate) footage+=("$2") ;;
+        *) printf -v "${1#--}" '%s' "$2" ;;
+      esac
       shift
       ;;
     --local) local=true ;;
@@ -50,9 +54,14 @@ done
 
 [ -f "$models/model.onnx" ] || fail 65 "$models/model.onnx: no such file: put the model there, or name its folder with --models"
 models=$(realpath -- "$models")
+[ ${#footage[@]} -gt 0 ] || fail 64 "--calibrate VIDEO is missing: name some footage such as the model will see"
+for video in "${footage[@]}"; do
+  [ -f "$video" ] || fail 65 "$video: no such file: name a video with --calibrate"
+done
 
 if $local; then
-  command=(tilewatch model build "$models/model.onnx" --output "$models/model.engine" "$@")
+  command=(tilewatch model build "$models/model.onnx" --output "$models/model.engine")
+  for video in "${footage[@]}"; do command+=(--calibrate "$video"); done
 else
   if is_jetson; then
     access=(--runtime nvidia) kind=jetson
@@ -64,12 +73,15 @@ else
   command=(docker run --rm --init "${access[@]}" -e "NVIDIA_DRIVER_CAPABILITIES=compute,utility,video"
     --user "$(stat -c %u:%g "$models")" --group-add video --read-only --tmpfs /tmp -e XDG_CACHE_HOME=/models/.cache
     -v "$models:/models")
-  if [ -n "$videos" ]; then
-    [ -d "$videos" ] || fail 65 "$videos: no such folder: name that of your videos with --videos"
-    command+=(-v "$(realpath -- "$videos"):/videos:ro")
-  fi
-  command+=("$image" model build /models/model.onnx --output /models/model.engine "$@")
+  calibrate=()
+  for video in "${footage[@]}"; do
+    inside=/footage/${#calibrate[@]}-$(basename -- "$video")
+    command+=(-v "$(realpath -- "$video"):$inside:ro")
+    calibrate+=(--calibrate "$inside")
+  done
+  command+=("$image" model build /models/model.onnx --output /models/model.engine "${calibrate[@]}")
 fi
+command+=("$@")
 
 if $dry_run; then
   printf '%q ' "${command[@]}"

@@ -41,10 +41,21 @@ def forget(work: Path) -> None:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def forget_all_but(jobs: Iterable[Job], output: Path) -> None:
-    """Delete the work on all jobs but these; blocking."""
+def works(output: Path) -> list[Path]:
+    """Return the folders of work that are there; blocking."""
+    return list((output / WORK).glob("*"))
+
+
+def forget_all_but(jobs: Iterable[Job], output: Path, found: Iterable[Path]) -> None:
+    """Delete the work on all jobs but these; blocking.
+
+    Args:
+        jobs: asked for after `found`, so that what another daemon has begun meanwhile is not among it.
+        output: the folder of results.
+        found: the folders that may be deleted, see `works`.
+    """
     wanted = {work_of(job, output) for job in jobs}
-    for folder in (output / WORK).glob("*"):
+    for folder in found:
         if folder not in wanted:
             forget(folder)
 

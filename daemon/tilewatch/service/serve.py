@@ -111,8 +111,9 @@ class Service:
         )
         ledger = await lanes["ledger"].call(opening)
         stack.push_async_callback(lanes["ledger"].clean_up, ledger.close)
+        found = await lanes["files"].call(places.works, output)
         unfinished = await lanes["ledger"].call(partial(ledger.list, states=("waiting", "ready", "running")))
-        await lanes["files"].call(places.forget_all_but, unfinished, output)
+        await lanes["files"].call(places.forget_all_but, unfinished, output, found)
         return cls(settings, env_file, ledger, lanes)
 
     async def run(self) -> None:

@@ -1,7 +1,8 @@
 """A hidden folder in which a result grows, told apart from the leftover of a process that died.
 
-`.NAME.PID.partial/` holds `result/` (the files), `lock` (held while the owner lives, also across containers that
+`.NAME.PID-MARK.partial/` holds `result/` (the files), `lock` (held while the owner lives, also across containers that
 share the volume) and, for the moment of a swap, `replaced/` (the earlier result, put back should the owner die there).
+Containers number their processes alike, and so do machines: the mark tells one's processes from the other's.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import os
 import re
 import shutil
+import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PATTERN = re.compile(r"\..+\.(\d+)\.partial", re.DOTALL)
+PATTERN = re.compile(r"\..+\.(\d+)(?:-[0-9a-f]{8})?\.partial", re.DOTALL)
+NAMESPACE = "/proc/self/ns/pid"
 NAME_MAX = 255
 """Bytes of a file name on every file system in use."""
 
@@ -41,7 +44,7 @@ class PartialFolder:
     """
 
     def __init__(self, parent: Path, name: str) -> None:
-        ending = f".{os.getpid()}.partial"
+        ending = f".{os.getpid()}-{_mark()}.partial"
         self.root = parent / f".{shortened(name, NAME_MAX - len(ending) - 1)}{ending}"
         self.result = self.root / "result"
         self._lock: int | None = None
@@ -103,6 +106,12 @@ def _put_back(replaced: Path, parent: Path) -> None:
     for earlier in replaced.iterdir():
         if not (parent / earlier.name).exists():
             earlier.rename(parent / earlier.name)
+
+
+def _mark() -> str:
+    """Return what processes of one machine and container have in common, and no others."""
+    facts = f"{socket.gethostname()} {os.readlink(NAMESPACE)}"  # noqa: PTH115 a link to nowhere
+    return hashlib.sha256(facts.encode()).hexdigest()[:8]
 
 
 def _take_lock(root: Path) -> int | None:

@@ -221,7 +221,7 @@ def test_engine_is_built_where_the_pods_look_for_it(version: str) -> None:
     spec = job["spec"]["template"]["spec"]
     (builder,) = spec["containers"]
     assert builder["image"] == container(pods)["image"]
-    assert builder["args"][-1] == "/models/model.engine"
+    assert "--output=/models/model.engine" in builder["args"]
     claim = next(volume["persistentVolumeClaim"] for volume in spec["volumes"] if volume["name"] == "models")
     assert claim == {"claimName": mounts(pods)["/models"][1]["persistentVolumeClaim"]["claimName"]}
     selector = one(pods, "Service")["spec"]["selector"].items()

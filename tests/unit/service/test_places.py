@@ -80,9 +80,18 @@ def test_work_of_jobs_that_are_no_more_is_removed(tmp_path: Path) -> None:
     for folder in (kept, gone):
         folder.mkdir(parents=True)
         (folder / "journal").touch()
-    places.forget_all_but([job("a.mp4")], tmp_path)
+    places.forget_all_but([job("a.mp4")], tmp_path, places.works(tmp_path))
     assert kept.exists()
     assert not gone.exists()
+
+
+def test_work_that_another_daemon_has_just_begun_stays(tmp_path: Path) -> None:
+    """Its job is younger than the list of jobs, but its folder is younger than the list of folders too."""
+    found = places.works(tmp_path)
+    new = places.work_of(job("new.mp4"), tmp_path)
+    new.mkdir(parents=True)
+    places.forget_all_but([], tmp_path, found)
+    assert new.exists()
 
 
 def test_lost_ledger_is_told_of_all_complete_results(tmp_path: Path) -> None:

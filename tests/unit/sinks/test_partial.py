@@ -52,6 +52,25 @@ def test_folder_of_a_killed_process_is_cleared_but_not_while_it_lives(tmp_path: 
     assert names(tmp_path) == []
 
 
+def test_living_owners_of_two_containers_do_not_meet(tmp_path: Path) -> None:
+    """Both are process 1 of their own: who takes a job over from one that only hangs gets a folder of its own."""
+    isolated = ["unshare", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*isolated, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("unshare is refused: process namespaces need root")
+    command = [*isolated, sys.executable, "-c", OWNER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        root = first.stdout.readline().strip()
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as second:
+            assert second.stdout is not None
+            other = second.stdout.readline().strip()
+            second.kill()
+        first.kill()
+    assert ".clip.1-" in root
+    assert ".clip.1-" in other
+    assert root != other
+
+
 def test_earlier_result_is_put_back_when_the_owner_died_during_the_swap(tmp_path: Path) -> None:
     """Between the two renames of a swap there is no result: the next run restores the earlier one."""
     replaced = tmp_path / f".clip.{DEAD}.partial" / "replaced" / "clip"
