@@ -21,7 +21,8 @@ def test_changed_configmap_is_taken_over_by_the_running_service(tmp_path: Path) 
     """A good change is in force, a bad one is refused while the old one stays, and the next good one is taken again."""
     volume = ConfigMapVolume(tmp_path / "config", "CONFIDENCE_THRESHOLD=0.3\n")
     model = tiny_detector(tmp_path / "tiny.onnx")
-    with Daemon(tmp_path, model, arguments=("--env-file", str(volume.file))) as daemon:
+    (tmp_path / ".env").symlink_to(volume.file)
+    with Daemon(tmp_path, model) as daemon:
         daemon.until("service_ready")
         volume.update("CONFIDENCE_THRESHOLD=0.9\n")
         assert daemon.until("settings_read")["change"] == "live"

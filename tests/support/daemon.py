@@ -47,22 +47,19 @@ class Daemon:
         folder: holds `videos` and `out`, which are made.
         model: that it runs.
         script: Python that is run in its place: for faults that no file can cause.
-        arguments: of `serve`.
         settings: by environment name, in place of `SETTINGS`.
     """
 
-    def __init__(
-        self, folder: Path, model: Path, *, script: str = "", arguments: Sequence[str] = (), **settings: object
-    ) -> None:
+    def __init__(self, folder: Path, model: Path, *, script: str = "", **settings: object) -> None:
         self.videos, self.out = folder / "videos", folder / "out"
         for path in (self.videos, self.out):
             path.mkdir(exist_ok=True)
         self.events: list[dict[str, Any]] = []
         places = {"WATCH_DIR": str(self.videos), "OUTPUT_DIR": str(self.out), "MODEL_PATH": str(model)}
         changes = {name: str(value) for name, value in settings.items()}
-        program = [sys.executable, "-c", script, "serve"] if script else command("serve")
+        arguments: Sequence[str] = [sys.executable, "-c", script, "serve"] if script else command("serve")
         self._process = subprocess.Popen(
-            [*program, *arguments],
+            arguments,
             cwd=folder,
             env=environment(**places, **{**SETTINGS, **changes}),
             stdout=subprocess.PIPE,
