@@ -56,8 +56,9 @@ accuracy: ## detection, merge and tracking against ground truth
 
 kubernetes: ## what checkov thinks of the rendered manifests (in an environment of its own: .venv-checkov)
 	[ -x .venv-checkov/bin/checkov ] || { python3 -m venv .venv-checkov && .venv-checkov/bin/pip install -q checkov; }
+	mkdir -p build/kubernetes/cpu build/kubernetes/nvidia build/kubernetes/jetson
+	$(BIN)/kubectl kustomize $(MANIFESTS)/engine >build/kubernetes/nvidia/engine.yaml
 	for overlay in cpu nvidia jetson; do \
-	  mkdir -p build/kubernetes/$$overlay && \
 	  $(BIN)/kubectl kustomize $(MANIFESTS)/overlays/$$overlay >build/kubernetes/$$overlay/manifests.yaml && \
 	  .venv-checkov/bin/checkov --config-file $(MANIFESTS)/checkov.yaml -d build/kubernetes/$$overlay || exit 1; \
 	done

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -35,13 +36,19 @@ def render(folder: Path) -> list[Manifest]:
     return list(yaml.safe_load_all(done.stdout))
 
 
-def render_with(folder: Path, overlay: str, *components: str, patches: tuple[str, ...] = ()) -> list[Manifest]:
+@cache
+def overlay(name: str) -> list[Manifest]:
+    """Return an overlay as it is shipped; rendered once, so nobody may change it."""
+    return render(SOURCE / "overlays" / name)
+
+
+def render_with(folder: Path, base: str, *components: str, patches: tuple[str, ...] = ()) -> list[Manifest]:
     """Return an overlay with components and patches (by their paths below the manifests), composed as a user does."""
     copy = folder / "kubernetes"
     if not copy.exists():
         shutil.copytree(SOURCE, copy)
     (copy / "site").mkdir(exist_ok=True)
-    lines = ["resources: [../overlays/" + overlay + "]"]
+    lines = [f"resources: [../overlays/{base}]"]
     lines += ["components: [" + ", ".join(f"../components/{name}" for name in components) + "]"]
     for number, patch in enumerate(patches):
         shutil.copy(copy / patch, copy / "site" / f"patch-{number}.yaml")

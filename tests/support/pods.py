@@ -9,7 +9,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 from tests.support.configmap import ConfigMapVolume
-from tests.support.kubernetes import SOURCE, container, mounts, pod, render
+from tests.support.kubernetes import container, mounts, overlay, pod
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ class Pod:
 
     def __init__(self, folder: Path, image: str, name: str, settings: str) -> None:
         self.name = name
-        self._manifests = render(SOURCE / "overlays" / "cpu")
+        self._manifests = overlay("cpu")
         self.user = pod(self._manifests)["securityContext"]["runAsUser"]
         self.settings = ConfigMapVolume(folder / "settings", settings)
         self.folders = {path: folder / path.strip("/") for path in ("/videos", "/output", "/models")}

@@ -15,6 +15,7 @@ from tests.support.kubernetes import (
     container,
     mounts,
     one,
+    overlay,
     pod,
     render,
     render_with,
@@ -35,19 +36,19 @@ CUSTOM = {"ScaledObject", "ServiceMonitor"}
 @pytest.fixture(params=OVERLAYS)
 def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
     """Return each overlay, rendered."""
-    return render(SOURCE / "overlays" / request.param)
+    return overlay(request.param)
 
 
-def components_of(overlay: str) -> tuple[str, ...]:
+def components_of(base: str) -> tuple[str, ...]:
     """Return the components that fit an overlay: one pod a Jetson is not scaled, and two scalers would fight."""
-    return tuple(name for name in COMPONENTS if name != "hpa" and (overlay != "jetson" or name != "keda"))
+    return tuple(name for name in COMPONENTS if name != "hpa" and (base != "jetson" or name != "keda"))
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_overlay_is_valid_in_every_supported_version(tmp_path: Path, overlay: str) -> None:
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_every_overlay_is_valid_in_every_supported_version(tmp_path: Path, name: str) -> None:
     """With all its components, strictly: a misspelt or misplaced field is refused, not ignored."""
     validator = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is absent: see group `lint`")
-    for item in render_with(tmp_path, overlay, *components_of(overlay)):
+    for item in render_with(tmp_path, name, *components_of(name)):
         for version in VERSIONS:
             if item["kind"] not in CUSTOM:
                 validator.validate(item, version, strict=True)
@@ -135,8 +136,8 @@ def test_images_carry_the_version_of_the_program(manifests: list[Manifest]) -> N
 
 def test_gpu_overlays_ask_for_a_gpu_and_take_nothing_else() -> None:
     """One each, and no quiet fall-back to the CPU."""
-    for overlay in ("nvidia", "jetson"):
-        found = container(render(SOURCE / "overlays" / overlay))
+    for name in ("nvidia", "jetson"):
+        found = container(overlay(name))
         assert found["resources"]["limits"]["nvidia.com/gpu"] == 1
         assert {"name": "BACKEND", "value": "tensorrt"} in found["env"]
         assert "video" in {item["name"]: item.get("value", "") for item in found["env"]}["NVIDIA_DRIVER_CAPABILITIES"]
@@ -144,7 +145,7 @@ def test_gpu_overlays_ask_for_a_gpu_and_take_nothing_else() -> None:
 
 def test_jetsons_have_a_pod_each_with_their_own_folders() -> None:
     """On labelled nodes alone, through NVIDIA's runtime; nothing of the shared volumes is left."""
-    manifests = render(SOURCE / "overlays" / "jetson")
+    manifests = overlay("jetson")
     assert workload(manifests)["kind"] == "DaemonSet"
     spec = pod(manifests)
     assert spec["runtimeClassName"] == "nvidia"
@@ -205,7 +206,7 @@ def test_prometheus_is_let_in_and_finds_the_port(tmp_path: Path) -> None:
 
 def test_cameras_open_the_way_out_and_nothing_else_does(tmp_path: Path) -> None:
     """Names, and the ports of RTSP."""
-    assert one(render(SOURCE / "overlays" / "cpu"), "NetworkPolicy")["spec"]["egress"] == []
+    assert one(overlay("cpu"), "NetworkPolicy")["spec"]["egress"] == []
     names, cameras = one(render_with(tmp_path, "cpu", "cameras"), "NetworkPolicy")["spec"]["egress"]
     assert {port["port"] for port in names["ports"]} == {53}
     assert 554 in {port["port"] for port in cameras["ports"]}
@@ -217,7 +218,7 @@ def test_engine_is_built_where_the_pods_look_for_it(version: str) -> None:
     validator = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is absent: see group `lint`")
     (job,) = render(SOURCE / "engine")
     validator.validate(job, version, strict=True)
-    pods = render(SOURCE / "overlays" / "nvidia")
+    pods = overlay("nvidia")
     spec = job["spec"]["template"]["spec"]
     (builder,) = spec["containers"]
     assert builder["image"] == container(pods)["image"]
