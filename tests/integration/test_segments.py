@@ -64,6 +64,20 @@ def seen(path: Path, height: int, width: int) -> list[tuple[Fraction, int]]:
         ]
 
 
+def test_writer_that_was_given_up_does_not_harm_its_successor(tmp_path: Path) -> None:
+    """A process that hung, whose work another one has taken over, lets go of its own segment and of no other's."""
+    info, frames = frames_of(make_clip(tmp_path / "clip.mp4", Clip(frames=9)))
+    hung, successor = writer_for(tmp_path / "work", info), writer_for(tmp_path / "work", info)
+    write(hung, frames[:5], cut_every=3)
+    successor.resume(frames[0], hung.segments, hung.codec)
+    write(successor, frames[3:7], cut_every=4)
+    hung.abort()
+    write(successor, frames[7:], cut_every=4)
+    successor.join(tmp_path / "joined.mp4")
+    pictures = seen(tmp_path / "joined.mp4", info.height, info.width)
+    assert [number for _, number in pictures] == [number_of(frame.y) for frame in frames]
+
+
 @pytest.mark.parametrize("kind", CLIPS)
 @pytest.mark.parametrize("cut_every", [1, 3])
 def test_joined_segments_show_every_frame_at_its_time(tmp_path: Path, kind: str, cut_every: int) -> None:

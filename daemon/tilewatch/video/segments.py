@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -70,6 +71,8 @@ class SegmentedWriter:
         self._easel = Easel(info)
         self._traits: Traits | None = None
         self._open: _OpenSegment | None = None
+        self._mark = secrets.token_hex(4)
+        """In its segments' names: a writer that was given up for dead may still have one open in the same folder."""
 
     @property
     def codec(self) -> str:
@@ -149,7 +152,7 @@ class SegmentedWriter:
             return self._open_segment(first_pts)
 
     def _open_segment(self, first_pts: int) -> _OpenSegment:
-        path = self._folder / f"segment-{len(self.segments):06d}.mp4"
+        path = self._folder / f"segment-{len(self.segments):06d}-{self._mark}.mp4"
         if self._traits is None:
             source = Film(path, self._info, first_pts)
             self._traits = source.traits
