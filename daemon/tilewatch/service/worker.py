@@ -181,6 +181,11 @@ class Worker:
         settings, model = settings_values(self._detector.settings), self._detector.engine.info.model_sha256
         return places.is_done(job, result, settings, model)
 
+    async def _is_done_after_all(self, job: Job) -> bool:
+        """Tell whether the daemon from whom the job was taken over has completed it, which spoils our own attempt."""
+        place = self._running[job.id].place
+        return job.attempts > 1 and place is not None and await self._lane.call(self._is_done, job, place)
+
     async def _kept(self, job: Job, running: Running, video: VideoJob) -> Outcome:
         """Run a video while the ledger is told how far it is."""
         done = asyncio.Event()
@@ -226,6 +231,8 @@ class Worker:
             await self._give_back(job, "output", error)
         elif self._session.stop.is_set() and not self._running[job.id].frames:
             await self._desk.release(job, self._owner)  # stopped before its first frame
+        elif await self._is_done_after_all(job):
+            await self._conclude(job, self._running[job.id], None)
         else:
             logger.error("job_failed", job=job.id, path=job.path, reason=error.reason, error=str(error))
             await self._forget_work(job)
