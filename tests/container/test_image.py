@@ -57,6 +57,20 @@ def test_one_video_is_processed_with_nothing_granted(image: str, tmp_path: Path)
     assert f"{(output / 'bikes').stat().st_uid}:{(output / 'bikes').stat().st_gid}" == USER
 
 
+def test_every_module_finds_what_it_imports(image: str) -> None:
+    """What the image leaves out, nobody misses: nor do those that build and quantise models."""
+    script = """if True:
+        import importlib, pkgutil, tilewatch
+        for module in pkgutil.walk_packages(tilewatch.__path__, "tilewatch."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+        import onnxruntime.quantization, onnxruntime.transformers.float16
+        from tilewatch.engines.cuda.kernels import source
+        assert all(source(name) for name in ("kernels.cu", "tile_kernel.h", "head_kernel.h"))
+    """
+    docker("run", "--rm", *LOCKED_DOWN, "--entrypoint=python", image, "-c", script)
+
+
 def test_onnxruntime_serves_too(image: str, tmp_path: Path) -> None:
     """The second engine was not slimmed away."""
     clip = make_clip(tmp_path / "clip.mp4", Clip(frames=2))
