@@ -192,7 +192,7 @@ def test_a_change_in_our_sources_sends_little_anew(engine: None, tmp_path: Path)
     assert megabytes < RESENT_MEGABYTES, [f"{layer.size}: {layer.step}" for layer in fresh]
 
 
-def test_nothing_of_the_workplace_gets_into_the_build(engine: None, tmp_path: Path) -> None:
+def test_build_sees_only_what_it_needs(engine: None, tmp_path: Path) -> None:
     """What `.dockerignore` lets through is what the Dockerfile copies: no secrets, history, videos, engines, caches."""
     del engine
     tree, sent = tmp_path / "tree", tmp_path / "sent"
