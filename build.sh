@@ -63,15 +63,36 @@ detect() {
 
 # --- What a target needs.
 
+# Only JetPack 6.1 and 6.2 bring the driver that the image's CUDA 12.6 and TensorRT 10 were made for.
+check_l4t() { # RELEASE
+  local remedy="  flash JetPack 6.2, or build for the CPU: ./build.sh --target cpu"
+  [ -n "$1" ] || fail 69 "/etc/nv_tegra_release does not tell the release of Jetson Linux: is JetPack installed?"
+  at_least "$1" 36.4 || fail 69 "Jetson Linux $1 is older than 36.4 (JetPack 6.1), which CUDA 12.6 and TensorRT 10 need:" "$remedy"
+  ! at_least "$1" 37 || fail 69 "Jetson Linux $1 is newer than JetPack 6 (36), which this image is made for:" "$remedy"
+}
+
+# Prints the library that TensorRT is linked against and the container toolkit takes from the host; nothing without it.
+dla_compiler() { find "$root"/usr/lib/aarch64-linux-gnu/{nvidia,tegra} -name libnvdla_compiler.so 2>/dev/null || true; }
+
 check_jetson() {
   local release
   is_jetson || { fact machine "not a Jetson: the image is built, but will not run here"; return; }
   release=$(l4t_release)
   fact machine "$(device_tree model | head -n1)"
   fact JetPack "$(jetpack), Jetson Linux ${release:-unknown}"
-  [ -n "$release" ] || fail 69 "/etc/nv_tegra_release does not tell the release of Jetson Linux: is JetPack installed?"
-  at_least "$release" 36 || fail 69 "Jetson Linux $release is older than JetPack 6 (36), which CUDA 12.6 and TensorRT 10 need:" \
-    "  flash JetPack 6, or build for the CPU: ./build.sh --target cpu"
+  check_l4t "$release"
+  [ -n "$(dla_compiler)" ] ||
+    fact warning "no libnvdla_compiler.so, without which TensorRT does not start: sudo apt install nvidia-l4t-dla-compiler"
+}
+
+# The condition of NVIDIA's CUDA 12.6 images, which NVIDIA's container runtime checks: a driver for CUDA 12.6 or, on
+# professional and data-centre cards alone, one of the older branches that are kept up for them.
+check_driver() { # DRIVER
+  if at_least "$1" 560.28; then return; fi
+  case $1 in
+    535.* | 550.*) fact warning "driver $1 does for professional and data-centre cards; a GeForce needs 560.28 or newer" ;;
+    *) fail 69 "the NVIDIA driver $1 is too old for CUDA 12.6: install 560.28 or newer" ;;
+  esac
 }
 
 check_cuda() {
@@ -80,7 +101,7 @@ check_cuda() {
   driver=$(nvidia_driver)
   [ -n "$driver" ] || { fact driver "no NVIDIA driver is loaded: the image is built, but finds no GPU here"; return; }
   fact driver "NVIDIA $driver"
-  at_least "$driver" 525.60.13 || fail 69 "the NVIDIA driver $driver is too old for CUDA 12: install 525.60.13 or newer"
+  check_driver "$driver"
 }
 
 check_cpu() { fact machine "$(uname -m), CPU only"; }
@@ -126,6 +147,16 @@ source_of() {
   echo "$address"
 }
 
+# Prints what comes between image and service where a GPU is to do the work: TensorRT runs engines, not models.
+gpu_steps() {
+  cat <<END
+  echo COMPOSE_FILE=docker-compose.yml:docker-compose.$target.yml >>.env
+  cp YOURS.onnx models/model.onnx
+  TILEWATCH_IMAGE=$name:$target deploy/jetson/build_engine.sh --calibrate VIDEO.mp4
+                                   the engine, for this machine alone; before the service is started
+END
+}
+
 next_steps() {
   local size
   size=$(docker image inspect --format '{{.Size}}' "$name:$target")
@@ -135,10 +166,12 @@ $name:$target is built: $((size / 1000 / 1000)) MB, base included.
 
 Next:
   mkdir -p videos output logs models
+END
+  if [ "$target" != cpu ]; then gpu_steps; fi
+  cat <<END
   docker compose up -d             the service: videos dropped into ./videos come out in ./output
   ./run.sh VIDEO.mp4               one video
 END
-  if [ "$target" != cpu ]; then echo "  models/model.engine              is built on this machine, for it alone: docs/DOCKER_USAGE.md"; fi
   case $name in */*) echo "  docker push --all-tags $name" ;; esac
 }
 

@@ -64,14 +64,16 @@ if $local; then
   for video in "${footage[@]}"; do command+=(--calibrate "$video"); done
 else
   if is_jetson; then
-    access=(--runtime nvidia) kind=jetson
+    # Group numbers of the host, as in docker-compose.jetson.yml: the GPU's nodes belong to them.
+    access=(--runtime nvidia --group-add "${TILEWATCH_VIDEO_GROUP:-44}" --group-add "${TILEWATCH_RENDER_GROUP:-104}")
+    kind=jetson
   else
     access=(--gpus all) kind=cuda
   fi
   image=${image:-tilewatch:$kind}
   # As the folder's owner, so that the engine belongs to whoever owns the model.
   command=(docker run --rm --init "${access[@]}" -e "NVIDIA_DRIVER_CAPABILITIES=compute,utility,video"
-    --user "$(stat -c %u:%g "$models")" --group-add video --read-only --tmpfs /tmp -e XDG_CACHE_HOME=/models/.cache
+    --user "$(stat -c %u:%g "$models")" --read-only --tmpfs /tmp -e XDG_CACHE_HOME=/models/.cache
     -v "$models:/models")
   calibrate=()
   for video in "${footage[@]}"; do

@@ -28,10 +28,17 @@ JETSON = {
     "proc/device-tree/compatible": "nvidia,p3768-0000+p3767-0000\0nvidia,tegra234\0",
     "etc/nv_tegra_release": "# R36 (release), REVISION: 4.0, GCID: 37537400, BOARD: generic, EABI: aarch64\n",
 }
+DLA_COMPILER = {"usr/lib/aarch64-linux-gnu/nvidia/libnvdla_compiler.so": ""}
 DRIVER = (
     "NVRM version: NVIDIA UNIX x86_64 Kernel Module  {}  Fri Aug 30 00:35:53 UTC 2024\n"
     "GCC version:  gcc version 12.3.0 (Ubuntu 12.3.0-1ubuntu1~22.04)\n"
 )
+
+
+def jetson(release: str, revision: str) -> dict[str, str]:
+    """Return the files of a Jetson with another Jetson Linux."""
+    line = f"# R{release} (release), REVISION: {revision}, GCID: 33958178, BOARD: generic, EABI: aarch64\n"
+    return JETSON | {"etc/nv_tegra_release": line}
 
 
 class Machine:
@@ -119,6 +126,28 @@ def test_jetson_is_described(machine: Machine) -> None:
     assert "nvidia-jetpack not installed" in said
 
 
+def test_jetson_without_the_library_that_tensorrt_needs_is_told(machine: Machine) -> None:
+    """The image can be built all the same; with the library there is nothing to say."""
+    machine.has(jetson("36", "5.0"))
+    machine.is_a("aarch64")
+    assert "sudo apt install nvidia-l4t-dla-compiler" in machine.build("--dry-run")
+    machine.has(DLA_COMPILER)
+    assert "nvidia-l4t-dla-compiler" not in machine.build("--dry-run")
+
+
+@pytest.mark.parametrize("driver", ["535.183.01", "550.54.15"])
+def test_old_driver_branches_do_for_some_cards(machine: Machine, driver: str) -> None:
+    """Those that NVIDIA keeps up for professional cards are let through, with a word about the others."""
+    machine.has({"proc/driver/nvidia/version": DRIVER.format(driver)})
+    assert "a GeForce needs 560.28" in machine.build("--dry-run")
+
+
+def test_driver_for_cuda_12_6_does_for_every_card(machine: Machine) -> None:
+    """Nothing is said against the oldest of them."""
+    machine.has({"proc/driver/nvidia/version": DRIVER.format("560.28.03")})
+    assert "warning" not in machine.build("--dry-run")
+
+
 def test_revision_and_version_are_in_image_and_tags(machine: Machine) -> None:
     """What is running can be told from the sources it was made of."""
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607
@@ -150,14 +179,11 @@ def test_source_is_told_without_its_password(machine: Machine, tmp_path: Path) -
         ({}, ["--target"], {}, 64, "needs a value"),
         ({}, [], {"FAKE_ENGINE": "down"}, 69, "systemctl start docker"),
         ({}, [], {"FAKE_BUILDX": "none"}, 69, "apt-get install docker-buildx-plugin"),
-        ({"proc/driver/nvidia/version": DRIVER.format("470.256.02")}, [], {}, 69, "470.256.02 is too old"),
-        (
-            JETSON | {"etc/nv_tegra_release": "# R35 (release), REVISION: 4.1, GCID: 33958178, BOARD: t186ref\n"},
-            [],
-            {},
-            69,
-            "Jetson Linux 35.4.1 is older than JetPack 6",
-        ),
+        ({"proc/driver/nvidia/version": DRIVER.format("470.256.02")}, [], {}, 69, "install 560.28 or newer"),
+        ({"proc/driver/nvidia/version": DRIVER.format("555.42.06")}, [], {}, 69, "555.42.06 is too old"),
+        (jetson("35", "4.1"), [], {}, 69, "Jetson Linux 35.4.1 is older than 36.4"),
+        (jetson("36", "3.0"), [], {}, 69, "Jetson Linux 36.3.0 is older than 36.4"),
+        (jetson("38", "2.0"), [], {}, 69, "Jetson Linux 38.2.0 is newer than JetPack 6"),
     ],
 )
 def test_what_cannot_be_built_is_refused_with_the_remedy(
@@ -193,3 +219,15 @@ def test_size_and_next_steps_are_told(machine: Machine) -> None:
     said = machine.build()
     assert "750 MB" in said
     assert "docker compose up -d" in said
+    assert "build_engine.sh" not in said
+
+
+@pytest.mark.parametrize("target", ["cuda", "jetson"])
+def test_next_steps_with_a_gpu_build_the_engine_before_the_service_starts(machine: Machine, target: str) -> None:
+    """With the Compose file of the target, and in the image that was built."""
+    said = machine.build("--target", target, "--name", "mine")
+    override = f"docker-compose.{target}.yml"
+    assert (ROOT / override).is_file()
+    assert f"COMPOSE_FILE=docker-compose.yml:{override} >>.env" in said
+    assert f"TILEWATCH_IMAGE=mine:{target} deploy/jetson/build_engine.sh" in said
+    assert said.index("build_engine.sh") < said.index("docker compose up -d")

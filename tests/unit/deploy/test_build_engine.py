@@ -63,6 +63,7 @@ def test_jetson_builds_in_its_own_image_through_its_runtime(tmp_path: Path, mode
     words = command(tmp_path, "--models", models, "--calibrate", footage)
     assert words[:2] == ["docker", "run"]
     assert words[words.index("--runtime") + 1] == "nvidia"
+    assert [words[at + 1] for at, word in enumerate(words) if word == "--group-add"] == ["44", "104"]
     assert mounts(words) == [f"{models}:/models", f"{footage}:/footage/0-the gate.mp4:ro"]
     assert words[words.index("--user") + 1] == f"{models.stat().st_uid}:{models.stat().st_gid}"
     tail = ["tilewatch:jetson", "model", "build", "/models/model.onnx", "--output", "/models/model.engine"]

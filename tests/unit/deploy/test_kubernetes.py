@@ -149,6 +149,7 @@ def test_jetsons_have_a_pod_each_with_their_own_folders() -> None:
     assert workload(manifests)["kind"] == "DaemonSet"
     spec = pod(manifests)
     assert spec["runtimeClassName"] == "nvidia"
+    assert spec["securityContext"]["supplementalGroups"] == [44, 104]
     assert spec["nodeSelector"] == {"kubernetes.io/arch": "arm64", "tilewatch/jetson": "true"}
     folders = {path: volume["hostPath"] for path, (_, volume) in mounts(manifests).items() if "hostPath" in volume}
     assert folders == {
