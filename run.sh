@@ -4,7 +4,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 
-image=${TILEWATCH_IMAGE:-tilewatch:latest}
+image=${TILEWATCH_IMAGE:-}
 root=${TILEWATCH_HOST_ROOT:-} # a folder that stands for / where devices are looked for (tests give one)
 dry=0
 
@@ -13,7 +13,8 @@ usage() {
 Usage: ./run.sh VIDEO... [options]
        ./run.sh --demo
 
-In the container image tilewatch:latest where it is there (./build.sh makes it), else in an environment of its own.
+In the container image tilewatch:latest (./build.sh makes it) or tilewatch:cpu (docker compose up makes it) where one of them is
+there, else in an environment of its own.
 
 Options of run.sh:
   --local       the local environment, image or not (also TILEWATCH_LOCAL=1)
@@ -155,7 +156,19 @@ run_locally() {
   exec "$ENVIRONMENT/bin/python" -m tilewatch run "$@"
 }
 
-have_image() { command -v docker >/dev/null && timeout 3 docker image inspect "$image" >/dev/null 2>&1; }
+have_image() { command -v docker >/dev/null && timeout 3 docker image inspect "$1" >/dev/null 2>&1; }
+
+# Whether there is an image to run; without a name, the first of those that this checkout's tools make.
+choose_image() {
+  local candidate
+  for candidate in ${image:-tilewatch:latest tilewatch:cpu}; do
+    if have_image "$candidate"; then
+      image=$candidate
+      return
+    fi
+  done
+  return 1
+}
 
 where=${TILEWATCH_LOCAL:-0}
 passed=()
@@ -164,10 +177,10 @@ while [ $# -gt 0 ]; do
     --local) where=1 ;;
     --image)
       [ $# -ge 2 ] || fail 64 "--image needs a name"
-      image=$2 TILEWATCH_IMAGE=$2
+      image=$2
       shift
       ;;
-    --image=*) image=${1#*=} TILEWATCH_IMAGE=${1#*=} ;;
+    --image=*) image=${1#*=} ;;
     --dry-run) dry=1 ;;
     -h | --help) usage && passed+=(--help) ;;
     *) passed+=("$1") ;;
@@ -175,9 +188,9 @@ while [ $# -gt 0 ]; do
   shift
 done
 
-if [ "$where" != 1 ] && have_image; then
+if [ "$where" != 1 ] && choose_image; then
   run_in_container "${passed[@]}"
-elif [ "$where" != 1 ] && [ -n "${TILEWATCH_IMAGE:-}" ]; then
+elif [ "$where" != 1 ] && [ -n "$image" ]; then
   fail 69 "there is no image $image here, or no Docker that answers: ./build.sh makes one, --local does without"
 else
   run_locally "${passed[@]}"

@@ -8,6 +8,7 @@ environment and the command line; slices are handed down. docs/CONFIGURATION.md 
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -616,11 +617,19 @@ def _check_names(path: Path) -> None:
         with path.open(encoding="utf-8-sig") as stream:
             names = list(dotenv_values(stream=stream))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the settings file cannot be read ({error}): mend or remove it") from error
+        raise ConfigError(f"{path}: the settings file cannot be read ({error}): {_remedy(path)}") from error
     known = env_names()
     for name in names:
         if name.upper() not in known and not _is_foreign(name, known):
             raise ConfigError(f"{path}: unknown setting {name}{_nearest(name, known)}")
+
+
+def _remedy(path: Path) -> str:
+    """Return what to do about a file that cannot be read: it may not be the file that is in the way."""
+    closed = next((folder for folder in reversed(path.absolute().parents) if not os.access(folder, os.X_OK)), None)
+    if closed is None or not closed.is_dir():
+        return "mend or remove it"
+    return f"user {os.getuid()} may not enter {closed}: run `chmod a+rx` on that folder, on the host if it is mounted"
 
 
 def _is_foreign(name: str, known: Mapping[str, object]) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 ENV_HEAD = """\
 # tilewatch settings: copy to .env and change what you need. Every line is optional; what is shown is the default.
 # The environment wins over this file, the command line over both. An unknown name stops the start.
+# Docker Compose reads it too: give values with $, # or blanks in single quotes; "${" does not do in either kind.
 """
 
 MARKDOWN_HEAD = """\

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.clips import Clip, make_clip
 from tests.support.compose import QUICK, Stack, docker, same_pictures
+from tests.support.containers import USER
 from tests.support.models import tiny_detector
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(180)
 
 FRAMES = 300
+OTHER_USER = 10777
 PROJECT = f"tilewatch-test-{secrets.token_hex(3)}"
 
 
@@ -265,6 +267,18 @@ def test_folders_of_others_are_named_with_the_command_that_mends_them(image: str
         stack.until("job_done", path="waiting.mp4")
         assert stack.state()["RestartCount"] == 0
         assert (stack.folder / "results" / "waiting" / "manifest.json").is_file()
+
+
+def test_private_folder_of_somebody_else_is_left_alone(image: str, tmp_path: Path) -> None:
+    """Root with no right but to change owners cannot look into it, and must not take it for an empty one."""
+    with Stack(tmp_path / "checkout", image, f"{PROJECT}-private") as stack:
+        owner = os.getuid() or OTHER_USER
+        (stack.output / "of somebody else").touch()
+        stack.output.chmod(0o700)
+        os.chown(stack.output, owner, -1)
+        stack.compose("run", "--rm", "prepare")
+        assert stack.output.stat().st_uid == owner
+        assert f"{stack.logs.stat().st_uid}" == USER.split(":")[0], "an empty one that shows it is given"
 
 
 def test_output_mounted_read_only_is_told_apart(image: str, tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def config(*overrides: str, **variables: str) -> dict[str, Any]:
+def config(*overrides: str, options: tuple[str, ...] = (), **variables: str) -> dict[str, Any]:
     """Return the model of the Compose files of this checkout."""
     files = ["docker-compose.yml", *(f"docker-compose.{name}.yml" for name in overrides)]
     arguments = [part for file in files for part in ("-f", str(ROOT / file))]
     done = subprocess.run(
-        ["docker", "compose", *arguments, "config", "--format", "json"],  # noqa: S607
+        ["docker", "compose", *options, *arguments, "config", "--format", "json"],  # noqa: S607
         capture_output=True,
         text=True,
         check=True,
@@ -100,6 +100,18 @@ def test_camera_is_handed_through_with_its_group() -> None:
     service = config("camera", TILEWATCH_CAMERA="/dev/video2")["tilewatch"]
     assert [(device["source"], device["target"]) for device in service["devices"]] == [("/dev/video2", "/dev/video0")]
     assert service["group_add"] == ["44"]
+
+
+def test_value_in_single_quotes_is_the_same_to_compose_and_to_tilewatch(tmp_path: Path) -> None:
+    """What .env.example and DOCKER_USAGE.md advise for tokens with characters that either of them would read."""
+    value = "pa$word $HOME #1"
+    env = tmp_path / ".env"
+    env.write_text(f"METRICS_TOKEN='{value}'\n")
+    given = config("monitoring", options=("--env-file", str(env)))["prometheus"]["environment"]["METRICS_TOKEN"]
+    own = load(env_file=env).metrics.token
+    assert own
+    assert own.get_secret_value() == value
+    assert given.replace("$$", "$") == value, "Compose prints every $ doubled"
 
 
 def test_variables_of_compose_are_no_unknown_settings(tmp_path: Path) -> None:

@@ -192,6 +192,23 @@ def test_a_change_in_our_sources_sends_little_anew(engine: None, tmp_path: Path)
     assert megabytes < RESENT_MEGABYTES, [f"{layer.size}: {layer.step}" for layer in fresh]
 
 
+@pytest.mark.parametrize("target", ["cpu", "cuda", "jetson"])
+def test_health_check_works_from_a_checkout_of_one_user(image: str, name: str, tmp_path: Path, target: str) -> None:
+    """Git under umask 077 leaves files that nobody else may run: the line that copies them, over such files."""
+    shutil.copytree(ROOT / "healthcheck", tmp_path / "healthcheck")
+    for path in (tmp_path / "healthcheck", *(tmp_path / "healthcheck").iterdir()):
+        path.chmod(path.stat().st_mode & 0o700)
+    whole = (ROOT / "Dockerfile.multi").read_text()
+    stage = whole.split(f"\nFROM runtime-{target} AS {target}\n")[1].split("\nFROM ")[0]
+    (line,) = (line for line in stage.splitlines() if line.startswith("COPY") and " healthcheck " in line)
+    steps = (f"FROM {image}", "USER 0", "RUN rm -r /usr/libexec/tilewatch", line, f"USER {USER}")
+    (tmp_path / "Dockerfile").write_text("\n".join(steps))
+    docker("build", "-t", name, tmp_path)
+    said = docker("run", "--rm", "--entrypoint", "/usr/libexec/tilewatch/docker-healthcheck.sh", name, check=False)
+    docker("rmi", name)
+    assert "no answer" in said, "nothing runs there, and it is the probe that says so"
+
+
 def test_build_sees_only_what_it_needs(engine: None, tmp_path: Path) -> None:
     """What `.dockerignore` lets through is what the Dockerfile copies: no secrets, history, videos, engines, caches."""
     del engine

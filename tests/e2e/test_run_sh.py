@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 RECORDER = """#!/bin/bash
 case $1 in
-  image) [ "${FAKE_IMAGE:-there}" = there ] && echo "${FAKE_TARGET:-cpu}" ;;
+  image) case " ${FAKE_IMAGES:-tilewatch:latest} " in *" ${@: -1} "*) echo "${FAKE_TARGET:-cpu}" ;; *) exit 1 ;; esac ;;
   info) echo "${FAKE_RUNTIMES:-}" ;;
   *) printf '%s\\n' "$@" ;;
 esac
@@ -28,7 +28,7 @@ CARD = '{"nvidia":{"path":"nvidia-container-runtime"},"runc":{"path":"runc"}}'
 
 @pytest.fixture
 def docker(tmp_path: Path) -> Path:
-    """Return a folder with a `docker` that has every image and prints how it is called."""
+    """Return a folder with a `docker` that has the images of FAKE_IMAGES and prints how it is called."""
     program = tmp_path / "bin" / "docker"
     program.parent.mkdir()
     program.write_text(RECORDER)
@@ -156,10 +156,21 @@ def test_dry_run_prints_the_command_and_makes_nothing(tmp_path: Path, docker: Pa
     assert not (tmp_path / "results").exists()
 
 
+def test_image_that_compose_has_built_does_as_well(tmp_path: Path, docker: Path) -> None:
+    """After `docker compose up -d` there is no tilewatch:latest; where there is, it is the chosen one."""
+    composed = called(docker, tmp_path, "a.mp4", env={"FAKE_IMAGES": "tilewatch:cpu"})
+    assert "using the container image tilewatch:cpu" in composed.stderr
+    assert "tilewatch:cpu" in composed.stdout.splitlines()
+    both = called(docker, tmp_path, "a.mp4", env={"FAKE_IMAGES": "tilewatch:cpu tilewatch:latest"})
+    assert "using the container image tilewatch:latest" in both.stderr
+    named = {"FAKE_IMAGES": "tilewatch:cpu", "TILEWATCH_IMAGE": "tilewatch:gone"}
+    assert "there is no image tilewatch:gone" in called(docker, tmp_path, "a.mp4", code=69, env=named).stderr
+
+
 def test_named_image_that_is_not_there_is_an_error(tmp_path: Path, docker: Path) -> None:
     """Never a quiet way out to the local environment; without a name that is where it goes."""
-    done = called(docker, tmp_path, "a.mp4", "--image", "tilewatch:gone", code=69, env={"FAKE_IMAGE": "gone"})
+    done = called(docker, tmp_path, "a.mp4", "--image", "tilewatch:gone", code=69, env={"FAKE_IMAGES": "none"})
     assert "there is no image tilewatch:gone" in done.stderr
-    local = called(docker, tmp_path, "a.mp4", "--dry-run", env={"FAKE_IMAGE": "gone"}).stdout
+    local = called(docker, tmp_path, "a.mp4", "--dry-run", env={"FAKE_IMAGES": "none"}).stdout
     assert "-m tilewatch run a.mp4" in local
     assert "-m tilewatch run a.mp4" in called(docker, tmp_path, "a.mp4", "--dry-run", "--local").stdout

@@ -404,7 +404,7 @@ def test_onnx_file_stands_for_the_engine_built_from_it(
     for cached in folder.glob("*.engine"):
         cached.unlink()
     options.model.unlink()
-    with pytest.raises(ConfigError, match=r"no TensorRT engine of .*tilewatch model build .*or set BACKEND=openvino"):
+    with pytest.raises(ConfigError, match=r"no TensorRT engine of .* model build .*or set BACKEND=onnxruntime"):
         TensorRtEngine(replace(options, model=onnx_file)).open()
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from tests.support.program import environment
 from tilewatch import settings_docs
 from tilewatch.errors import ConfigError
 from tilewatch.settings import env_names, load
@@ -65,6 +69,36 @@ def test_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     """A settings file that was asked for must be there."""
     with pytest.raises(ConfigError, match=r"nowhere\.env: the settings file cannot be read"):
         load(env_file=tmp_path / "nowhere.env")
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from tilewatch.errors import ConfigError
+from tilewatch.settings import load, present
+load()
+if os.getuid() == 0:
+    os.setuid(65534)
+try:
+    load(env_file=present(Path(sys.argv[1])))
+except ConfigError as error:
+    print(error)
+"""
+"""The interpreter itself may lie where only root may go: the user changes once it runs."""
+
+
+def test_folder_that_may_not_be_entered_is_named() -> None:
+    """A checkout made under umask 077: no file is what is wrong, and there may not even be one."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        closed = Path(folder, "checkout")
+        (closed / "config").mkdir(parents=True)
+        closed.chmod(0o600)
+        command = [sys.executable, "-c", AS_NOBODY, str(closed / "config" / ".env")]
+        done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+        closed.chmod(0o700)
+    assert f"may not enter {closed}: run `chmod a+rx` on that folder" in done.stdout
+    assert "remove" not in done.stdout
 
 
 @pytest.mark.parametrize(

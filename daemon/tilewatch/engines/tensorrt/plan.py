@@ -98,7 +98,7 @@ def engine_file(model: Path, device: Device) -> Path:
     if fitting:
         return next((path for path in fitting if _is_for(cards[path], device)), fitting[0])
     if beside not in cards:
-        raise ConfigError(f"there is no TensorRT engine of {model}: {rebuild(model)}, or set BACKEND=openvino")
+        raise ConfigError(f"there is no TensorRT engine of {model}: {rebuild(model)}, or set BACKEND=onnxruntime")
     card = cards[beside]
     if card is None:
         raise ConfigError(f"{beside} has no card that says it was built from {model}: name it in MODEL_PATH itself")
