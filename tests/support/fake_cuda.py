@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pytest
 
 DEVICE, PINNED, MAPPED = "device", "pinned", "mapped"
+LEGACY_STREAM = 0
 
 
 class cudaError_t(IntEnum):
@@ -150,6 +151,8 @@ class FakeCuda:
         self.done_at = 0.0
         """When the device has done what it was given, `time.perf_counter` seconds: for a device that takes its time."""
         self.stream_done_at: dict[int, float] = {}
+        self.late: list[tuple[int, bytes]] = []
+        """Copies from pageable memory: where to, and what; they arrive when the legacy stream is waited for."""
         self.work: list[tuple[float, float]] = []
         """When each inference began and ended."""
         self._numbers = itertools.count(0x1000, 0x10)
@@ -290,7 +293,7 @@ class FakeCuda:
     def cudaMemcpy(self, dst: int, src: int, count: int, kind: cudaMemcpyKind) -> Any:
         assert kind == cudaMemcpyKind.cudaMemcpyHostToDevice
         self.check(dst, count, DEVICE)
-        ctypes.memmove(dst, src, count)
+        self.late.append((dst, ctypes.string_at(src, count)))
         return (cudaError_t.cudaSuccess,)
 
     @played
@@ -318,6 +321,11 @@ class FakeCuda:
 
     @played
     def cudaStreamSynchronize(self, stream: Any) -> Any:
+        if int(stream) == LEGACY_STREAM:
+            while self.late:
+                address, content = self.late.pop()
+                ctypes.memmove(address, content, len(content))
+            return (cudaError_t.cudaSuccess,)
         assert int(stream) in self.open["stream"]
         time.sleep(max(0.0, self.stream_done_at.get(int(stream), 0.0) - time.perf_counter()))
         return (cudaError_t.cudaSuccess,)
