@@ -358,6 +358,13 @@ def test_engine_that_tensorrt_does_not_take_is_refused(tmp_path: Path, card: boo
     assert "\n" not in str(caught.value)
 
 
+def test_engine_that_finds_no_room_is_not_called_a_foreign_one(discrete: Machine, options: EngineOptions) -> None:
+    """To build it anew would not help: the device's memory is what is short."""
+    discrete.trt.engine_bytes = 1 << 40
+    with pytest.raises(DeviceMemoryError, match=r"loading .*tiny\.engine failed with .*OutOfMemory.*end what else uses"):
+        TensorRtEngine(options).open()
+
+
 @pytest.mark.usefixtures("discrete")
 def test_engine_without_a_card_is_taken_as_it_is(tmp_path: Path) -> None:
     """As trtexec makes one: head recognised, RGB 0-1, names from LABELS_PATH or none."""

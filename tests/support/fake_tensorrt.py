@@ -94,6 +94,8 @@ class FakeTensorRt:
         self.seconds_per_tile = seconds_per_tile
         self.run = run
         """Stands in for the model; None: ONNX Runtime."""
+        self.engine_bytes = 0
+        """Memory an engine's weights need."""
         self.refuse_capture = False
         self.refuse_execution = False
         self.refuse_addresses = False
@@ -144,6 +146,9 @@ class Runtime:
             self._logger.log(ILogger.Severity.WARNING, "a warning")
             self._logger.log(ILogger.Severity.INFO, "nothing of interest")
             self._logger.log(ILogger.Severity.ERROR, "magicTag mismatch:\n it is no plan of this version")
+            return None
+        if self._package.engine_bytes > self._package.cuda.left:
+            self.error_recorder.report_error("FAILED_ALLOCATION", "OutOfMemory: requested size was too large")
             return None
         return ICudaEngine(self._package, session, self.error_recorder)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tilewatch.engines import cache
-from tilewatch.engines.cuda.binding import NotInstalledError
+from tilewatch.engines.cuda.binding import DeviceMemoryError, NotInstalledError
 from tilewatch.engines.engine_card import EngineCard, file_sha256, read_card
 from tilewatch.engines.tensorrt.journal import Journal
 from tilewatch.errors import ConfigError, TilewatchError
@@ -119,6 +119,7 @@ def read_plan(path: Path, options: EngineOptions, device: Device) -> Plan:
 
     Raises:
         ConfigError: not an engine of this TensorRT, this device and these settings; names both sides and the remedy.
+        DeviceMemoryError: the device has no room for it.
         EngineError: TensorRT failed otherwise.
     """
     card, content = read_card(path), _content(path)
@@ -131,6 +132,8 @@ def read_plan(path: Path, options: EngineOptions, device: Device) -> Plan:
     runtime, engine = _deserialize(trt, journal, content)
     if engine is None:
         failure = journal.failure(f"loading {path}")
+        if isinstance(failure, DeviceMemoryError):
+            raise failure
         raise _refusal(trt, path, card, device, failure) from failure
     tensors = [_tensor(trt, engine, index) for index in range(engine.num_io_tensors)]
     image, outputs = _divided(path, [tensor for tensor, _ in tensors], [given for _, given in tensors])
