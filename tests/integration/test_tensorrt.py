@@ -298,17 +298,23 @@ def test_inference_that_tensorrt_refuses_tells_its_reason(discrete: Machine, eng
     discrete.trt.refuse_execution = False
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["by TensorRT", "by CUDA at its end"])
 def test_work_that_cannot_be_recorded_is_put_in_itself(
-    discrete: Machine, options: EngineOptions, capsys: pytest.CaptureFixture[str]
+    discrete: Machine, options: EngineOptions, capsys: pytest.CaptureFixture[str], late: bool
 ) -> None:
-    """One warning, and no further try."""
-    discrete.trt.refuse_capture = True
+    """One warning, and no further try; its reason colours no later call."""
+    discrete.trt.refuse_capture, discrete.trt.late_refusal = True, late
     made = opened(options)
     slot = painted(made, COLOURS)
     for _ in range(3):
         check(made, slot, 5)
     assert capsys.readouterr().out.count("graph_refused") == 2, "one for each runner"
     assert "cudaGraphLaunch" not in discrete.cuda.names()
+    discrete.trt.refuse_execution = True
+    with pytest.raises(EngineError, match="TensorRT: inference failed: Cask: no kernel") as caught:
+        made.submit([(slot, 0)])
+    assert "capturing" not in str(caught.value), "the reason of the refused recording is not this one's"
+    discrete.trt.refuse_execution = False
     made.close()
 
 
@@ -361,8 +367,26 @@ def test_engine_that_tensorrt_does_not_take_is_refused(tmp_path: Path, card: boo
 def test_engine_that_finds_no_room_is_not_called_a_foreign_one(discrete: Machine, options: EngineOptions) -> None:
     """To build it anew would not help: the device's memory is what is short."""
     discrete.trt.engine_bytes = 1 << 40
-    with pytest.raises(DeviceMemoryError, match=r"loading .*tiny\.engine failed with .*OutOfMemory.*end what else uses"):
+    with pytest.raises(DeviceMemoryError, match=r"loading .*tiny\.engine failed with .*OutOfMemory.*end what else"):
         TensorRtEngine(options).open()
+
+
+def test_runtime_that_cannot_be_made_is_an_error(discrete: Machine, options: EngineOptions) -> None:
+    """Its factory then gives nothing, which the binding reports as a wrong type; TensorRT tells its logger why."""
+    discrete.trt.refuse_runtime = True
+    with pytest.raises(EngineError, match="making a runtime failed: CUDA initialization failure with error: 35"):
+        TensorRtEngine(options).open()
+
+
+def test_profile_that_cannot_be_chosen_is_an_error(discrete: Machine, options: EngineOptions) -> None:
+    """The binding raises where TensorRT says False; shortage of memory stays what it is."""
+    discrete.trt.refuse_profile = True
+    made = TensorRtEngine(options)
+    made.open()
+    with pytest.raises(DeviceMemoryError, match=r"choosing the profile failed with .*OutOfMemory"):
+        made.warm_up()
+    made.close()
+    assert discrete.cuda.leaks() == []
 
 
 @pytest.mark.usefixtures("discrete")

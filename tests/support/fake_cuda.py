@@ -151,6 +151,8 @@ class FakeCuda:
         self.done_at = 0.0
         """When the device has done what it was given, `time.perf_counter` seconds: for a device that takes its time."""
         self.stream_done_at: dict[int, float] = {}
+        self.last_error = cudaError_t.cudaSuccess
+        """What TensorRT stumbles over when it asks after a call of its own, until somebody takes it."""
         self.late: list[tuple[int, bytes]] = []
         """Copies from pageable memory: where to, and what; they arrive when the legacy stream is waited for."""
         self.work: list[tuple[float, float]] = []
@@ -265,7 +267,8 @@ class FakeCuda:
 
     @played
     def cudaGetLastError(self) -> Any:
-        return (cudaError_t.cudaSuccess,)
+        last, self.last_error = self.last_error, cudaError_t.cudaSuccess
+        return (last,)
 
     @played
     def cudaMalloc(self, size: int) -> Any:
@@ -367,7 +370,8 @@ class FakeCuda:
     def cudaStreamEndCapture(self, stream: Any) -> Any:
         recorded = self.recording.pop(int(stream))
         if recorded is None:
-            return (cudaError_t.cudaErrorStreamCaptureInvalidated, None)
+            self.last_error = cudaError_t.cudaErrorStreamCaptureInvalidated
+            return (self.last_error, None)
         handle = self._made("graph")
         self.recorded[int(handle)] = recorded
         return (cudaError_t.cudaSuccess, handle)

@@ -98,7 +98,11 @@ class FakeTensorRt:
         """Memory an engine's weights need."""
         self.refuse_capture = False
         self.refuse_execution = False
+        self.refuse_profile = False
+        self.refuse_runtime = False
         self.refuse_addresses = False
+        self.late_refusal = False
+        """Whether a refused recording is told only when it ends."""
         self.late_shapes = False
         """Whether outputs have a shape only after they were computed."""
         self.enqueued: list[int] = []
@@ -134,6 +138,9 @@ class Runtime:
     def __init__(self, package: FakeTensorRt, logger: Any) -> None:
         assert package.cuda.devices, "without a device TensorRT does not survive this"
         assert logger.made
+        if package.refuse_runtime:
+            logger.log(ILogger.Severity.ERROR, "CUDA initialization failure with error: 35")
+            raise TypeError("pybind11::init(): factory function returned nullptr")
         self._package = package
         self._logger = logger
         self.error_recorder: Any = None
@@ -150,6 +157,7 @@ class Runtime:
         if self._package.engine_bytes > self._package.cuda.left:
             self.error_recorder.report_error("FAILED_ALLOCATION", "OutOfMemory: requested size was too large")
             return None
+        self._logger.log(ILogger.Severity.ERROR, "a complaint it got over")
         return ICudaEngine(self._package, session, self.error_recorder)
 
 
@@ -219,6 +227,9 @@ class IExecutionContext:
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
         """Choose a profile."""
         assert stream_handle in self._engine.package.cuda.open["stream"]
+        if self._engine.package.refuse_profile:
+            self._engine.recorder.report_error("FAILED_ALLOCATION", "OutOfMemory: requested size was too large")
+            raise RuntimeError("Error in set optimization profile async.")
         return profile_index == 0
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
@@ -260,13 +271,17 @@ class IExecutionContext:
         package, cuda = self._engine.package, self._engine.package.cuda
         assert stream_handle in cuda.open["stream"]
         cuda.calls.append(Call("execute_async_v3", (stream_handle,)))
+        if cuda.last_error:
+            self._engine.recorder.report_error("FAILED_EXECUTION", f"Cuda Runtime ({cuda.last_error.name})")
+            return False
         if package.refuse_execution:
             self._engine.recorder.report_error("FAILED_EXECUTION", "Cask: no kernel")
             return False
         records = stream_handle in cuda.recording
         if records and (package.refuse_capture or self._settled != self._shape):
             cuda.recording[stream_handle] = None
-            return False
+            self._engine.recorder.report_error("FAILED_EXECUTION", "operation not permitted when stream is capturing")
+            return package.late_refusal
         if not records:
             package.enqueued.append(self._shape[0])
             self._settled = self._shape

@@ -135,6 +135,7 @@ def read_plan(path: Path, options: EngineOptions, device: Device) -> Plan:
         if isinstance(failure, DeviceMemoryError):
             raise failure
         raise _refusal(trt, path, card, device, failure) from failure
+    journal.take()  # what TensorRT got over is no reason of what fails later
     tensors = [_tensor(trt, engine, index) for index in range(engine.num_io_tensors)]
     image, outputs = _divided(path, [tensor for tensor, _ in tensors], [given for _, given in tensors])
     least, most = _batches(path, engine, image, options.size)
@@ -188,7 +189,10 @@ def _check_precision(path: Path, card: EngineCard, options: EngineOptions) -> No
 def _deserialize(trt: ModuleType, journal: Journal, content: bytes) -> tuple[Any, Any]:
     """Return the runtime and the engine; None for one that TensorRT does not take."""
     trt.init_libnvinfer_plugins(journal.logger, "")
-    runtime = trt.Runtime(journal.logger)
+    try:
+        runtime = trt.Runtime(journal.logger)
+    except TypeError as error:  # of a factory that gave nothing
+        raise journal.failure("making a runtime") from error
     runtime.error_recorder = journal.recorder
     return runtime, runtime.deserialize_cuda_engine(content)
 

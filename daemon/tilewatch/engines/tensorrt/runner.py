@@ -87,10 +87,17 @@ class Runner:
         context = self._plan.engine.create_execution_context()
         if context is None:
             raise self._plan.journal.failure("making an execution context")
-        self._done(context.set_optimization_profile_async(0, self._stream.handle), "choosing the profile")
+        self._choose_profile(context)
         self._done(context.set_tensor_address(self._plan.input.name, self._input.address), "placing the input")
         self._set_count(context, self._shape.batch)
         return context
+
+    def _choose_profile(self, context: Any) -> None:  # noqa: ANN401 -- IExecutionContext
+        doing = "choosing the profile"
+        try:
+            self._done(context.set_optimization_profile_async(0, self._stream.handle), doing)
+        except RuntimeError as error:  # what the bindings make of False here
+            raise self._plan.journal.failure(doing) from error
 
     def _made_output(self, owned: ExitStack, index: int) -> Output:
         tensor = self._plan.outputs[index]
@@ -174,6 +181,7 @@ class Runner:
         try:
             return capture(self._gpu.cuda, self._stream, self._enqueue)
         except EngineError as error:
+            self._plan.journal.take()  # a complaint about the recording is no reason of what fails later
             self._can_record = False
             logger.warning("graph_refused", tiles=count, error=str(error))
             return None
