@@ -151,6 +151,8 @@ class FakeCuda:
         self.done_at = 0.0
         """When the device has done what it was given, `time.perf_counter` seconds: for a device that takes its time."""
         self.stream_done_at: dict[int, float] = {}
+        self.log_bytes = 40
+        """Size of NVRTC's log, its end included: 1 where it is empty."""
         self.last_error = cudaError_t.cudaSuccess
         """What TensorRT stumbles over when it asks after a call of its own, until somebody takes it."""
         self.late: list[tuple[int, bytes]] = []
@@ -525,10 +527,11 @@ class FakeCuda:
 
     @played
     def nvrtcGetProgramLogSize(self, prog: Any) -> Any:
-        return (nvrtcResult.NVRTC_SUCCESS, 40)
+        return (nvrtcResult.NVRTC_SUCCESS, self.log_bytes)
 
     @played
     def nvrtcGetProgramLog(self, prog: Any, log: bytes) -> Any:
+        assert len(log) >= max(self.log_bytes, 2), "written into bytes of size 1, which all of Python shares"
         return (nvrtcResult.NVRTC_SUCCESS,)
 
     @played
