@@ -485,6 +485,14 @@ def test_engine_of_another_kind_is_refused(
         TensorRtEngine(EngineOptions(model=altered(tmp_path / "odd.engine", change), size=SIDE)).open()
 
 
+@pytest.mark.parametrize("name", ["images", "output0"])
+def test_engine_with_another_layout_in_memory_is_refused(discrete: Machine, options: EngineOptions, name: str) -> None:
+    """It would be filled, or read, as something that it is not."""
+    discrete.trt.formats[name] = fake_tensorrt.TensorFormat.CHW32
+    with pytest.raises(ConfigError, match=f"{name} lies in memory as CHW32, LINEAR is needed: build it without"):
+        TensorRtEngine(options).open()
+
+
 class _Described:
     """What an ONNX file says of its ends, whether it could run or not."""
 

@@ -44,6 +44,13 @@ class DataType(Enum):
     INT64 = "l"
 
 
+class TensorFormat(Enum):
+    """How a tensor lies in memory; the numbers mean nothing."""
+
+    LINEAR = "linear"
+    CHW32 = "chw32"
+
+
 class ILogger:
     """Base of loggers."""
 
@@ -105,6 +112,8 @@ class FakeTensorRt:
         """Whether a refused recording is told only when it ends."""
         self.late_shapes = False
         """Whether outputs have a shape only after they were computed."""
+        self.formats: dict[str, TensorFormat] = {}
+        """Of tensors that do not lie as usual."""
         self.enqueued: list[int] = []
         """Tiles of every call that was put in itself, not from a graph."""
         self.idle = False
@@ -115,7 +124,7 @@ class FakeTensorRt:
         module: Any = ModuleType("tensorrt")
         module.__spec__ = ModuleSpec("tensorrt", None, origin="played")
         module.__version__ = self.version
-        for each in (TensorIOMode, DataType, ILogger, IErrorRecorder, IOutputAllocator):
+        for each in (TensorIOMode, DataType, TensorFormat, ILogger, IErrorRecorder, IOutputAllocator):
             setattr(module, each.__name__, each)
         module.init_libnvinfer_plugins = init_libnvinfer_plugins
         module.Runtime = lambda logger: Runtime(self, logger)
@@ -187,6 +196,10 @@ class ICudaEngine:
     def get_tensor_dtype(self, name: str) -> DataType:
         """Type."""
         return DataType[TYPES[self.tensors[name][0].type]]
+
+    def get_tensor_format(self, name: str) -> TensorFormat:
+        """How it lies in memory."""
+        return self.package.formats.get(name, TensorFormat.LINEAR)
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         """Shape, -1 where free."""

@@ -137,6 +137,7 @@ def read_plan(path: Path, options: EngineOptions, device: Device) -> Plan:
         raise _refusal(trt, path, card, device, failure) from failure
     journal.take()  # what TensorRT got over is no reason of what fails later
     tensors = [_tensor(trt, engine, index) for index in range(engine.num_io_tensors)]
+    _check_formats(trt, path, engine, [tensor.name for tensor, _ in tensors])
     image, outputs = _divided(path, [tensor for tensor, _ in tensors], [given for _, given in tensors])
     least, most = _batches(path, engine, image, options.size)
     return Plan(
@@ -214,6 +215,17 @@ def _tensor(trt: ModuleType, engine: Any, index: int) -> tuple[Tensor, bool]:  #
     kind = str(engine.get_tensor_dtype(name).name)
     tensor = Tensor(name=name, type=kind, shape=tuple(engine.get_tensor_shape(name)))
     return tensor, engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
+
+
+def _check_formats(trt: ModuleType, path: Path, engine: Any, names: list[str]) -> None:  # noqa: ANN401 -- ICudaEngine
+    """Refuse tensors that do not lie plane after plane, row after row: they would be read as something else."""
+    for name in names:
+        layout = engine.get_tensor_format(name)
+        if layout != trt.TensorFormat.LINEAR:
+            raise ConfigError(
+                f"engine {path}: {name} lies in memory as {layout.name}, LINEAR is needed: build it without formats of "
+                "inputs and outputs (trtexec: --inputIOFormats, --outputIOFormats)"
+            )
 
 
 def _divided(path: Path, tensors: list[Tensor], given: list[bool]) -> tuple[Tensor, tuple[Tensor, ...]]:
