@@ -5,7 +5,9 @@ No device has a part in this. What is real: every line of the engine, the kernel
 
 from __future__ import annotations
 
+import gc
 import re
+import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -604,6 +606,14 @@ def test_closed_engine_takes_no_frame(options: EngineOptions) -> None:
     made.release(slot)
     with pytest.raises(EngineError, match="the engine is closed"):
         painted(made, COLOURS)
+
+
+@pytest.mark.usefixtures("discrete")
+def test_logger_lives_on_when_its_engine_is_closed() -> None:
+    """TensorRT keeps the first one it is given for the whole process, and calls it for engines opened later."""
+    given = weakref.ref(Journal(runtime_module()).logger)
+    gc.collect()
+    assert given() is not None
 
 
 def test_recorder_answers_tensorrt(discrete: Machine) -> None:
