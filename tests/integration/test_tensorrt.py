@@ -171,6 +171,42 @@ def test_every_batch_size_has_its_graph(discrete: Machine, engine: TensorRtEngin
     assert sorted(discrete.trt.enqueued) == [3, 3, 5, 5]
 
 
+def test_contexts_of_a_runner_work_in_one_memory(monkeypatch: pytest.MonkeyPatch, options: EngineOptions) -> None:
+    """As large as a full batch needs; one that needs more gets it, and the records before it keep theirs."""
+    played = machine(monkeypatch, scratch_bytes=12_345)
+    made = opened(options)
+    slot = painted(made, COLOURS)
+    made.release(slot)
+    for count in (5, 3, 5):
+        check(made, slot, count)
+    assert [memory.size for memory in played.cuda.memory.values()].count(8 * 12_345) == 2, "one for each runner"
+    assert 3 * 12_345 not in [memory.size for memory in played.cuda.memory.values()]
+    played.trt.scratch_bytes = 100_000
+    for count in (2, 3, 5, 2):
+        check(made, slot, count)
+    made.close()
+    assert played.cuda.leaks() == []
+
+
+def test_memory_too_short_for_one_more_context_fills_the_batch_up(
+    monkeypatch: pytest.MonkeyPatch, options: EngineOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stream that sends fewer tiles later on ends no run: the model computes a full batch, which is said once."""
+    played = machine(monkeypatch, context_bytes=1 << 20)
+    made = opened(options)
+    slot = painted(made, COLOURS)
+    capsys.readouterr()
+    played.trt.enqueued.clear()
+    left, played.cuda.left = played.cuda.left, 1 << 19
+    for _ in range(4):
+        check(made, slot, 5)
+    assert capsys.readouterr().out.count("batch_filled_up") == 2, "one for each runner"
+    assert played.trt.enqueued == []
+    played.cuda.left += left - (1 << 19)
+    made.close()
+    assert played.cuda.leaks() == []
+
+
 def check(engine: TensorRtEngine, slot: object, count: int) -> None:
     """Infer the first tiles and compare their colours."""
     for found, colour in zip(all_of(engine, [(slot, row) for row in range(count)]), COLOURS, strict=False):  # type: ignore[misc]
