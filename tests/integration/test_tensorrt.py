@@ -22,6 +22,7 @@ from tests.support.engine_contract import COLOURS, NAMES, EngineContract, Model,
 from tests.support.fake_cuda import cudaError_t
 from tests.support.models import ANCHORS, SIDE, tiny_detector, tiny_grid_detector
 from tests.support.nvidia import card_of, machine, tiny_engine
+from tilewatch.engines.base import Feeding
 from tilewatch.engines.cuda.binding import CudaError, DeviceMemoryError
 from tilewatch.engines.engine_card import card_path, file_sha256, write_card
 from tilewatch.engines.options import EngineOptions
@@ -291,15 +292,26 @@ def test_engine_of_one_batch_size_is_filled_up(monkeypatch: pytest.MonkeyPatch, 
     made.close()
 
 
-def test_short_memory_gives_a_smaller_batch(
-    monkeypatch: pytest.MonkeyPatch, options: EngineOptions, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("tiles", "fitting", "said"),
+    [
+        (16, Feeding(batch=8, in_flight=1), ["in_flight_reduced"]),
+        (8, Feeding(batch=4, in_flight=1), ["in_flight_reduced", "batch_reduced"]),
+    ],
+)
+def test_short_memory_gives_fewer_calls_in_flight_then_smaller_batches(
+    monkeypatch: pytest.MonkeyPatch,
+    options: EngineOptions,
+    capsys: pytest.CaptureFixture[str],
+    tiles: int,
+    fitting: Feeding,
+    said: list[str],
 ) -> None:
-    """Halved until it fits, said so, and everything that was taken in vain is given back."""
-    tile = 3 * SIDE * SIDE * 4
-    short = machine(monkeypatch, memory=16 * tile)
+    """One call, then halved until it fits, said so, and everything that was taken in vain is given back."""
+    short = machine(monkeypatch, memory=tiles * 3 * SIDE * SIDE * 4)
     made = opened(options)
-    assert made.feeding.batch == 4
-    assert "batch_reduced" in capsys.readouterr().out
+    assert made.feeding == fitting
+    assert re.findall(r"\w+_reduced", capsys.readouterr().out) == said
     check(made, painted(made, COLOURS), 5)
     made.close()
     assert short.cuda.leaks() == []
@@ -311,7 +323,7 @@ def test_memory_too_short_for_one_tile_is_an_error(monkeypatch: pytest.MonkeyPat
         short = machine(monkeypatch, **how)  # type: ignore[arg-type]
         made = TensorRtEngine(options)
         made.open()
-        with pytest.raises(DeviceMemoryError, match="set a smaller BATCH_SIZE"):
+        with pytest.raises(DeviceMemoryError, match="set a smaller BATCH_SIZE, build the engine anew with a smaller"):
             made.warm_up()
         made.close()
         assert short.cuda.leaks() == []
@@ -605,6 +617,17 @@ def test_output_of_unknown_size_may_grow(monkeypatch: pytest.MonkeyPatch, option
             assert (output == size).all()
     made.close()
     assert played.cuda.leaks() == []
+
+
+def test_input_that_is_refused_is_an_error(discrete: Machine, options: EngineOptions) -> None:
+    """With TensorRT's reason: an engine whose profile is another one at work than it says."""
+    made = TensorRtEngine(options)
+    made.open()
+    discrete.trt.profile = (1, 4)
+    with pytest.raises(EngineError, match=r"setting the input to \(8, 3, 64, 64\) failed: .*outside of the profile"):
+        made.warm_up()
+    made.close()
+    assert discrete.cuda.leaks() == []
 
 
 def test_output_that_cannot_be_placed_is_an_error(discrete: Machine, options: EngineOptions) -> None:
