@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.bench.bench_run import first_frames
+from tests.support.data import data_path
 from tests.support.engine_contract import COLOURS, NAMES, EngineContract, Model, all_of, check_colour, painted
 from tests.support.gpu import build, gpu_or_skip
 from tests.support.models import SIDE, tiny_detector
+from tests.support.mosaic import make_mosaic
 from tilewatch.engines.cuda.binding import DeviceMemoryError
 from tilewatch.engines.cuda.memory import DeviceBuffer
 from tilewatch.engines.options import EngineOptions
 from tilewatch.engines.tensorrt import TensorRtEngine
+from tilewatch.engines.tensorrt import runner as runner_module
+from tilewatch.errors import EngineError
+from tilewatch.settings import TileSettings
+from tilewatch.stages.tile import plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +28,11 @@ if TYPE_CHECKING:
 
     from tests.support.gpu import Gpu
     from tilewatch.engines.model_engine import ModelEngine
+    from tilewatch.records import Frame
 
 SOAK_FRAMES = 2000
+LEFT_BYTES = 300 << 20
+"""What is left to an engine next to one that took nearly everything: TensorRT's and CUDA's own libraries take most."""
 GRACE_BYTES = 8 << 20
 """What the driver itself may take meanwhile."""
 
@@ -41,12 +51,15 @@ def engine(gpu: Gpu, tmp_path: Path) -> Iterator[TensorRtEngine]:
     made.close()
 
 
+def built(gpu: Gpu, folder: Path) -> EngineOptions:
+    """Build the tiny model."""
+    onnx_file = tiny_detector(folder / "tiny.onnx", metadata=NAMES)
+    return EngineOptions(model=build(gpu, onnx_file, folder / "tiny.engine", NAMES, size=SIDE), size=SIDE)
+
+
 def opened(gpu: Gpu, folder: Path) -> TensorRtEngine:
     """Build the tiny model, open it and warm it up."""
-    onnx_file = tiny_detector(folder / "tiny.onnx", metadata=NAMES)
-    made = TensorRtEngine(
-        EngineOptions(model=build(gpu, onnx_file, folder / "tiny.engine", NAMES, size=SIDE), size=SIDE)
-    )
+    made = TensorRtEngine(built(gpu, folder))
     made.open()
     made.warm_up()
     return made
@@ -81,19 +94,58 @@ def test_every_batch_size_is_recorded(engine: TensorRtEngine, capsys: pytest.Cap
     assert "graph_refused" not in capsys.readouterr().out
 
 
+def test_recorded_calls_of_all_sizes_compute_what_the_others_do(
+    gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a real model, whose convolutions prepare for their shapes, the sizes taking turns."""
+    clip = tmp_path / "mosaic.mp4"
+    make_mosaic(clip, columns=3, rows=2, frames=2, size=(1920, 1080))
+    (frame,) = first_frames(clip, 1)
+    file = build(gpu, data_path("models/yolov8n.onnx"), tmp_path / "yolov8n.engine", {}, size=640)
+    recorded = in_turns(file, frame)
+    monkeypatch.setattr(runner_module, "capture", refused)
+    for ours, theirs in zip(recorded, in_turns(file, frame), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=0.01)
+
+
+def refused(*_: object) -> None:
+    """Record nothing."""
+    raise EngineError("not to be recorded")
+
+
+def in_turns(file: Path, frame: Frame) -> list[np.ndarray]:
+    """Return what calls of many sizes find above 0.25, sorted."""
+    made = TensorRtEngine(EngineOptions(model=file, size=640))
+    made.open()
+    made.warm_up()
+    made.set_floor(0.25)
+    slot = made.cut(frame, plan(frame.width, frame.height, TileSettings(full_frame="off")).tiles)
+    found = []
+    for count in (8, 3, 8, 5, 1, 3, 8, 5, 3, 1, 8, 2) * 4:
+        made.submit([(slot, row) for row in range(count)])
+        for rows in made.collect()[0]:
+            sure = rows[rows[:, 4] > 0]
+            found.append(sure[np.lexsort(sure.T)])
+    made.close()
+    assert sum(map(len, found)) > 100
+    return found
+
+
 def test_short_memory_gives_a_smaller_batch_or_an_error_that_says_so(gpu: Gpu, tmp_path: Path) -> None:
-    """Next to somebody who has nearly everything."""
-    hog = DeviceBuffer(gpu.cuda, max(gpu.free_bytes() - (48 << 20), 1))
-    made = None
+    """Next to somebody who, once the engine is built, takes nearly everything."""
+    if gpu.device.integrated:
+        pytest.skip("the device shares its memory with the processor: all of it would be taken from the system")
+    made = TensorRtEngine(built(gpu, tmp_path))
+    hog = DeviceBuffer(gpu.cuda, max(gpu.free_bytes() - LEFT_BYTES, 1))
     try:
-        made = opened(gpu, tmp_path)
+        made.open()
+        made.warm_up()
         assert 1 <= made.feeding.batch <= 8
     except DeviceMemoryError as error:
         assert "set a smaller BATCH_SIZE" in str(error)  # noqa: PT017 -- either may happen
     finally:
         hog.close()
-        if made is not None:
-            made.close()
+        made.close()
 
 
 def test_two_engines_work_side_by_side(gpu: Gpu, tmp_path: Path) -> None:

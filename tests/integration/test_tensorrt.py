@@ -5,7 +5,9 @@ No device has a part in this. What is real: every line of the engine, the kernel
 
 from __future__ import annotations
 
+import gc
 import re
+import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from tests.support.engine_contract import COLOURS, NAMES, EngineContract, Model,
 from tests.support.fake_cuda import cudaError_t
 from tests.support.models import ANCHORS, SIDE, tiny_detector, tiny_grid_detector
 from tests.support.nvidia import card_of, machine, tiny_engine
+from tilewatch.engines.base import Feeding
 from tilewatch.engines.cuda.binding import CudaError, DeviceMemoryError
 from tilewatch.engines.engine_card import card_path, file_sha256, write_card
 from tilewatch.engines.options import EngineOptions
@@ -169,6 +172,42 @@ def test_every_batch_size_has_its_graph(discrete: Machine, engine: TensorRtEngin
     assert sorted(discrete.trt.enqueued) == [3, 3, 5, 5]
 
 
+def test_contexts_of_a_runner_work_in_one_memory(monkeypatch: pytest.MonkeyPatch, options: EngineOptions) -> None:
+    """As large as a full batch needs; one that needs more gets it, and the records before it keep theirs."""
+    played = machine(monkeypatch, scratch_bytes=12_345)
+    made = opened(options)
+    slot = painted(made, COLOURS)
+    made.release(slot)
+    for count in (5, 3, 5):
+        check(made, slot, count)
+    assert [memory.size for memory in played.cuda.memory.values()].count(8 * 12_345) == 2, "one for each runner"
+    assert 3 * 12_345 not in [memory.size for memory in played.cuda.memory.values()]
+    played.trt.scratch_bytes = 100_000
+    for count in (2, 3, 5, 2):
+        check(made, slot, count)
+    made.close()
+    assert played.cuda.leaks() == []
+
+
+def test_memory_too_short_for_one_more_context_fills_the_batch_up(
+    monkeypatch: pytest.MonkeyPatch, options: EngineOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stream that sends fewer tiles later on ends no run: the model computes a full batch, which is said once."""
+    played = machine(monkeypatch, context_bytes=1 << 20)
+    made = opened(options)
+    slot = painted(made, COLOURS)
+    capsys.readouterr()
+    played.trt.enqueued.clear()
+    left, played.cuda.left = played.cuda.left, 1 << 19
+    for _ in range(4):
+        check(made, slot, 5)
+    assert capsys.readouterr().out.count("batch_filled_up") == 2, "one for each runner"
+    assert played.trt.enqueued == []
+    played.cuda.left += left - (1 << 19)
+    made.close()
+    assert played.cuda.leaks() == []
+
+
 def check(engine: TensorRtEngine, slot: object, count: int) -> None:
     """Infer the first tiles and compare their colours."""
     for found, colour in zip(all_of(engine, [(slot, row) for row in range(count)]), COLOURS, strict=False):  # type: ignore[misc]
@@ -253,15 +292,26 @@ def test_engine_of_one_batch_size_is_filled_up(monkeypatch: pytest.MonkeyPatch, 
     made.close()
 
 
-def test_short_memory_gives_a_smaller_batch(
-    monkeypatch: pytest.MonkeyPatch, options: EngineOptions, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("tiles", "fitting", "said"),
+    [
+        (16, Feeding(batch=8, in_flight=1), ["in_flight_reduced"]),
+        (8, Feeding(batch=4, in_flight=1), ["in_flight_reduced", "batch_reduced"]),
+    ],
+)
+def test_short_memory_gives_fewer_calls_in_flight_then_smaller_batches(
+    monkeypatch: pytest.MonkeyPatch,
+    options: EngineOptions,
+    capsys: pytest.CaptureFixture[str],
+    tiles: int,
+    fitting: Feeding,
+    said: list[str],
 ) -> None:
-    """Halved until it fits, said so, and everything that was taken in vain is given back."""
-    tile = 3 * SIDE * SIDE * 4
-    short = machine(monkeypatch, memory=16 * tile)
+    """One call, then halved until it fits, said so, and everything that was taken in vain is given back."""
+    short = machine(monkeypatch, memory=tiles * 3 * SIDE * SIDE * 4)
     made = opened(options)
-    assert made.feeding.batch == 4
-    assert "batch_reduced" in capsys.readouterr().out
+    assert made.feeding == fitting
+    assert re.findall(r"\w+_reduced", capsys.readouterr().out) == said
     check(made, painted(made, COLOURS), 5)
     made.close()
     assert short.cuda.leaks() == []
@@ -273,7 +323,7 @@ def test_memory_too_short_for_one_tile_is_an_error(monkeypatch: pytest.MonkeyPat
         short = machine(monkeypatch, **how)  # type: ignore[arg-type]
         made = TensorRtEngine(options)
         made.open()
-        with pytest.raises(DeviceMemoryError, match="set a smaller BATCH_SIZE"):
+        with pytest.raises(DeviceMemoryError, match="set a smaller BATCH_SIZE, build the engine anew with a smaller"):
             made.warm_up()
         made.close()
         assert short.cuda.leaks() == []
@@ -298,17 +348,23 @@ def test_inference_that_tensorrt_refuses_tells_its_reason(discrete: Machine, eng
     discrete.trt.refuse_execution = False
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["by TensorRT", "by CUDA at its end"])
 def test_work_that_cannot_be_recorded_is_put_in_itself(
-    discrete: Machine, options: EngineOptions, capsys: pytest.CaptureFixture[str]
+    discrete: Machine, options: EngineOptions, capsys: pytest.CaptureFixture[str], late: bool
 ) -> None:
-    """One warning, and no further try."""
-    discrete.trt.refuse_capture = True
+    """One warning, and no further try; its reason colours no later call."""
+    discrete.trt.refuse_capture, discrete.trt.late_refusal = True, late
     made = opened(options)
     slot = painted(made, COLOURS)
     for _ in range(3):
         check(made, slot, 5)
     assert capsys.readouterr().out.count("graph_refused") == 2, "one for each runner"
     assert "cudaGraphLaunch" not in discrete.cuda.names()
+    discrete.trt.refuse_execution = True
+    with pytest.raises(EngineError, match="TensorRT: inference failed: Cask: no kernel") as caught:
+        made.submit([(slot, 0)])
+    assert "capturing" not in str(caught.value), "the reason of the refused recording is not this one's"
+    discrete.trt.refuse_execution = False
     made.close()
 
 
@@ -356,6 +412,31 @@ def test_engine_that_tensorrt_does_not_take_is_refused(tmp_path: Path, card: boo
         TensorRtEngine(EngineOptions(model=foreign, size=SIDE)).open()
     assert re.search(r"tilewatch model build \S+\.onnx \(.*magicTag mismatch: it is no plan", str(caught.value))
     assert "\n" not in str(caught.value)
+
+
+def test_engine_that_finds_no_room_is_not_called_a_foreign_one(discrete: Machine, options: EngineOptions) -> None:
+    """To build it anew would not help: the device's memory is what is short."""
+    discrete.trt.engine_bytes = 1 << 40
+    with pytest.raises(DeviceMemoryError, match=r"loading .*tiny\.engine failed with .*OutOfMemory.*end what else"):
+        TensorRtEngine(options).open()
+
+
+def test_runtime_that_cannot_be_made_is_an_error(discrete: Machine, options: EngineOptions) -> None:
+    """Its factory then gives nothing, which the binding reports as a wrong type; TensorRT tells its logger why."""
+    discrete.trt.refuse_runtime = True
+    with pytest.raises(EngineError, match="making a runtime failed: CUDA initialization failure with error: 35"):
+        TensorRtEngine(options).open()
+
+
+def test_profile_that_cannot_be_chosen_is_an_error(discrete: Machine, options: EngineOptions) -> None:
+    """The binding raises where TensorRT says False; shortage of memory stays what it is."""
+    discrete.trt.refuse_profile = True
+    made = TensorRtEngine(options)
+    made.open()
+    with pytest.raises(DeviceMemoryError, match=r"choosing the profile failed with .*OutOfMemory"):
+        made.warm_up()
+    made.close()
+    assert discrete.cuda.leaks() == []
 
 
 @pytest.mark.usefixtures("discrete")
@@ -454,6 +535,14 @@ def test_engine_of_another_kind_is_refused(
         TensorRtEngine(EngineOptions(model=altered(tmp_path / "odd.engine", change), size=SIDE)).open()
 
 
+@pytest.mark.parametrize("name", ["images", "output0"])
+def test_engine_with_another_layout_in_memory_is_refused(discrete: Machine, options: EngineOptions, name: str) -> None:
+    """It would be filled, or read, as something that it is not."""
+    discrete.trt.formats[name] = fake_tensorrt.TensorFormat.CHW32
+    with pytest.raises(ConfigError, match=f"{name} lies in memory as CHW32, LINEAR is needed: build it without"):
+        TensorRtEngine(options).open()
+
+
 class _Described:
     """What an ONNX file says of its ends, whether it could run or not."""
 
@@ -530,6 +619,17 @@ def test_output_of_unknown_size_may_grow(monkeypatch: pytest.MonkeyPatch, option
     assert played.cuda.leaks() == []
 
 
+def test_input_that_is_refused_is_an_error(discrete: Machine, options: EngineOptions) -> None:
+    """With TensorRT's reason: an engine whose profile is another one at work than it says."""
+    made = TensorRtEngine(options)
+    made.open()
+    discrete.trt.profile = (1, 4)
+    with pytest.raises(EngineError, match=r"setting the input to \(8, 3, 64, 64\) failed: .*outside of the profile"):
+        made.warm_up()
+    made.close()
+    assert discrete.cuda.leaks() == []
+
+
 def test_output_that_cannot_be_placed_is_an_error(discrete: Machine, options: EngineOptions) -> None:
     """TensorRT gives no reason for that."""
     discrete.trt.refuse_addresses = True
@@ -565,6 +665,14 @@ def test_closed_engine_takes_no_frame(options: EngineOptions) -> None:
     made.release(slot)
     with pytest.raises(EngineError, match="the engine is closed"):
         painted(made, COLOURS)
+
+
+@pytest.mark.usefixtures("discrete")
+def test_logger_lives_on_when_its_engine_is_closed() -> None:
+    """TensorRT keeps the first one it is given for the whole process, and calls it for engines opened later."""
+    given = weakref.ref(Journal(runtime_module()).logger)
+    gc.collect()
+    assert given() is not None
 
 
 def test_recorder_answers_tensorrt(discrete: Machine) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pytest
 
 DEVICE, PINNED, MAPPED = "device", "pinned", "mapped"
+LEGACY_STREAM = 0
 
 
 class cudaError_t(IntEnum):
@@ -150,6 +151,12 @@ class FakeCuda:
         self.done_at = 0.0
         """When the device has done what it was given, `time.perf_counter` seconds: for a device that takes its time."""
         self.stream_done_at: dict[int, float] = {}
+        self.log_bytes = 40
+        """Size of NVRTC's log, its end included: 1 where it is empty."""
+        self.last_error = cudaError_t.cudaSuccess
+        """What TensorRT stumbles over when it asks after a call of its own, until somebody takes it."""
+        self.late: list[tuple[int, bytes]] = []
+        """Copies from pageable memory: where to, and what; they arrive when the legacy stream is waited for."""
         self.work: list[tuple[float, float]] = []
         """When each inference began and ended."""
         self._numbers = itertools.count(0x1000, 0x10)
@@ -262,7 +269,8 @@ class FakeCuda:
 
     @played
     def cudaGetLastError(self) -> Any:
-        return (cudaError_t.cudaSuccess,)
+        last, self.last_error = self.last_error, cudaError_t.cudaSuccess
+        return (last,)
 
     @played
     def cudaMalloc(self, size: int) -> Any:
@@ -290,7 +298,7 @@ class FakeCuda:
     def cudaMemcpy(self, dst: int, src: int, count: int, kind: cudaMemcpyKind) -> Any:
         assert kind == cudaMemcpyKind.cudaMemcpyHostToDevice
         self.check(dst, count, DEVICE)
-        ctypes.memmove(dst, src, count)
+        self.late.append((dst, ctypes.string_at(src, count)))
         return (cudaError_t.cudaSuccess,)
 
     @played
@@ -318,6 +326,11 @@ class FakeCuda:
 
     @played
     def cudaStreamSynchronize(self, stream: Any) -> Any:
+        if int(stream) == LEGACY_STREAM:
+            while self.late:
+                address, content = self.late.pop()
+                ctypes.memmove(address, content, len(content))
+            return (cudaError_t.cudaSuccess,)
         assert int(stream) in self.open["stream"]
         time.sleep(max(0.0, self.stream_done_at.get(int(stream), 0.0) - time.perf_counter()))
         return (cudaError_t.cudaSuccess,)
@@ -359,7 +372,8 @@ class FakeCuda:
     def cudaStreamEndCapture(self, stream: Any) -> Any:
         recorded = self.recording.pop(int(stream))
         if recorded is None:
-            return (cudaError_t.cudaErrorStreamCaptureInvalidated, None)
+            self.last_error = cudaError_t.cudaErrorStreamCaptureInvalidated
+            return (self.last_error, None)
         handle = self._made("graph")
         self.recorded[int(handle)] = recorded
         return (cudaError_t.cudaSuccess, handle)
@@ -513,10 +527,11 @@ class FakeCuda:
 
     @played
     def nvrtcGetProgramLogSize(self, prog: Any) -> Any:
-        return (nvrtcResult.NVRTC_SUCCESS, 40)
+        return (nvrtcResult.NVRTC_SUCCESS, self.log_bytes)
 
     @played
     def nvrtcGetProgramLog(self, prog: Any, log: bytes) -> Any:
+        assert len(log) >= max(self.log_bytes, 2), "written into bytes of size 1, which all of Python shares"
         return (nvrtcResult.NVRTC_SUCCESS,)
 
     @played

@@ -44,6 +44,20 @@ class DataType(Enum):
     INT64 = "l"
 
 
+class TensorFormat(Enum):
+    """How a tensor lies in memory; the numbers mean nothing."""
+
+    LINEAR = "linear"
+    CHW32 = "chw32"
+
+
+class ExecutionContextAllocationStrategy(Enum):
+    """Who takes the memory a context works in; the numbers mean nothing."""
+
+    STATIC = "its own, for the profile's most"
+    USER_MANAGED = "the caller's"
+
+
 class ILogger:
     """Base of loggers."""
 
@@ -83,6 +97,7 @@ class FakeTensorRt:
         version: str = "10.7.0.23",
         profile: tuple[int, int] = (1, 8),
         context_bytes: int = 0,
+        scratch_bytes: int = 8,
         seconds_per_tile: float = 0.0,
         run: Callable[[str, np.ndarray], list[np.ndarray]] | None = None,
     ) -> None:
@@ -90,15 +105,25 @@ class FakeTensorRt:
         self.version = version
         self.profile = profile
         self.context_bytes = context_bytes
-        """Memory an execution context needs for each tile of the profile's most."""
+        """Memory an execution context keeps for itself."""
+        self.scratch_bytes = scratch_bytes
+        """Memory it works in, for each tile."""
         self.seconds_per_tile = seconds_per_tile
         self.run = run
         """Stands in for the model; None: ONNX Runtime."""
+        self.engine_bytes = 0
+        """Memory an engine's weights need."""
         self.refuse_capture = False
         self.refuse_execution = False
+        self.refuse_profile = False
+        self.refuse_runtime = False
         self.refuse_addresses = False
+        self.late_refusal = False
+        """Whether a refused recording is told only when it ends."""
         self.late_shapes = False
         """Whether outputs have a shape only after they were computed."""
+        self.formats: dict[str, TensorFormat] = {}
+        """Of tensors that do not lie as usual."""
         self.enqueued: list[int] = []
         """Tiles of every call that was put in itself, not from a graph."""
         self.idle = False
@@ -109,7 +134,15 @@ class FakeTensorRt:
         module: Any = ModuleType("tensorrt")
         module.__spec__ = ModuleSpec("tensorrt", None, origin="played")
         module.__version__ = self.version
-        for each in (TensorIOMode, DataType, ILogger, IErrorRecorder, IOutputAllocator):
+        for each in (
+            TensorIOMode,
+            DataType,
+            TensorFormat,
+            ExecutionContextAllocationStrategy,
+            ILogger,
+            IErrorRecorder,
+            IOutputAllocator,
+        ):
             setattr(module, each.__name__, each)
         module.init_libnvinfer_plugins = init_libnvinfer_plugins
         module.Runtime = lambda logger: Runtime(self, logger)
@@ -132,6 +165,9 @@ class Runtime:
     def __init__(self, package: FakeTensorRt, logger: Any) -> None:
         assert package.cuda.devices, "without a device TensorRT does not survive this"
         assert logger.made
+        if package.refuse_runtime:
+            logger.log(ILogger.Severity.ERROR, "CUDA initialization failure with error: 35")
+            raise TypeError("pybind11::init(): factory function returned nullptr")
         self._package = package
         self._logger = logger
         self.error_recorder: Any = None
@@ -145,6 +181,10 @@ class Runtime:
             self._logger.log(ILogger.Severity.INFO, "nothing of interest")
             self._logger.log(ILogger.Severity.ERROR, "magicTag mismatch:\n it is no plan of this version")
             return None
+        if self._package.engine_bytes > self._package.cuda.left:
+            self.error_recorder.report_error("FAILED_ALLOCATION", "OutOfMemory: requested size was too large")
+            return None
+        self._logger.log(ILogger.Severity.ERROR, "a complaint it got over")
         return ICudaEngine(self._package, session, self.error_recorder)
 
 
@@ -175,6 +215,10 @@ class ICudaEngine:
         """Type."""
         return DataType[TYPES[self.tensors[name][0].type]]
 
+    def get_tensor_format(self, name: str) -> TensorFormat:
+        """How it lies in memory."""
+        return self.package.formats.get(name, TensorFormat.LINEAR)
+
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         """Shape, -1 where free."""
         return tuple(side if isinstance(side, int) else -1 for side in self.tensors[name][0].shape)
@@ -186,21 +230,26 @@ class ICudaEngine:
         least, most = self.package.profile
         return [(least, *rest), (most, *rest), (most, *rest)]
 
-    def create_execution_context(self) -> IExecutionContext | None:
+    def create_execution_context(
+        self, strategy: ExecutionContextAllocationStrategy = ExecutionContextAllocationStrategy.STATIC
+    ) -> IExecutionContext | None:
         """Return a context, or None where memory is short."""
-        size = self.package.context_bytes
+        managed = strategy == ExecutionContextAllocationStrategy.USER_MANAGED
+        size = self.package.context_bytes + (0 if managed else self.package.scratch_bytes * self.package.profile[1])
         _, address = self.package.cuda._take("context", size)  # noqa: SLF001 -- fakes of one driver
         if not address:
             self.recorder.report_error("FAILED_ALLOCATION", "OutOfMemory: requested size was too large")
             return None
-        return IExecutionContext(self, address)
+        return IExecutionContext(self, address, managed=managed)
 
 
 class IExecutionContext:
     """A model at work."""
 
-    def __init__(self, engine: ICudaEngine, memory: int) -> None:
+    def __init__(self, engine: ICudaEngine, memory: int, *, managed: bool) -> None:
         self._engine = engine
+        self._managed = managed
+        self._scratch = (0, 0)
         self._memory = memory
         self._shape: tuple[int, ...] = ()
         self._settled: tuple[int, ...] = ()
@@ -214,6 +263,9 @@ class IExecutionContext:
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
         """Choose a profile."""
         assert stream_handle in self._engine.package.cuda.open["stream"]
+        if self._engine.package.refuse_profile:
+            self._engine.recorder.report_error("FAILED_ALLOCATION", "OutOfMemory: requested size was too large")
+            raise RuntimeError("Error in set optimization profile async.")
         return profile_index == 0
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
@@ -236,6 +288,14 @@ class IExecutionContext:
         given = dict(zip(list(self._engine.tensors)[1:], self._engine.session.run(None, feed), strict=True))
         return (self._shape[0], *given[name].shape[1:])
 
+    def update_device_memory_size_for_shapes(self) -> int:
+        """Say how much it needs to work in; 0 before the shape is set."""
+        return self._engine.package.scratch_bytes * (self._shape[0] if self._shape else 0)
+
+    def set_device_memory(self, memory: int, size: int) -> None:
+        """Say where it works."""
+        self._scratch = (memory, size)
+
     def _dtype(self, index: int) -> Any:
         return NUMPY[self._engine.get_tensor_dtype(self._engine.get_tensor_name(index)).name]
 
@@ -255,13 +315,20 @@ class IExecutionContext:
         package, cuda = self._engine.package, self._engine.package.cuda
         assert stream_handle in cuda.open["stream"]
         cuda.calls.append(Call("execute_async_v3", (stream_handle,)))
+        if cuda.last_error:
+            self._engine.recorder.report_error("FAILED_EXECUTION", f"Cuda Runtime ({cuda.last_error.name})")
+            return False
         if package.refuse_execution:
             self._engine.recorder.report_error("FAILED_EXECUTION", "Cask: no kernel")
+            return False
+        if self._managed and self._scratch[1] < self.update_device_memory_size_for_shapes():
+            self._engine.recorder.report_error("INVALID_STATE", "the context has no memory to work in")
             return False
         records = stream_handle in cuda.recording
         if records and (package.refuse_capture or self._settled != self._shape):
             cuda.recording[stream_handle] = None
-            return False
+            self._engine.recorder.report_error("FAILED_EXECUTION", "operation not permitted when stream is capturing")
+            return package.late_refusal
         if not records:
             package.enqueued.append(self._shape[0])
             self._settled = self._shape
@@ -277,6 +344,11 @@ class IExecutionContext:
         image, *outputs = self._engine.tensors
         tiles = _array(package.cuda, addresses[image], shape, self._dtype(0))
         results = package.run(image, tiles) if package.run else self._engine.session.run(None, {image: tiles})
+        if shape != self._shape:  # recorded, and the context was given another shape since: it computes something else
+            results = [np.zeros_like(result) for result in results]
+        if self._managed:
+            package.cuda.check(*self._scratch, DEVICE)
+            ctypes.memset(self._scratch[0], 0xFF, self._scratch[1])
         for name, result in zip(outputs, results, strict=True):
             address = addresses.get(name, 0)
             if name in allocators:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -19,10 +20,10 @@ class PlayedTensorRt(ModuleType):
     builds: int
     told: dict[str, Any]
 
-    def __init__(self, version: str = "10.7.0.23", *, strongly_typed: bool = True) -> None:
+    def __init__(self, version: str = "10.7.0.23", *, strongly_typed: bool = True, name: str = "tensorrt") -> None:
         severity = SimpleNamespace(INTERNAL_ERROR="internal", ERROR="error", WARNING="warning")
         listener = type("Listener", (), {})
-        super().__init__("tensorrt")
+        super().__init__(name)
         self.__dict__.update(
             __version__=version,
             ILogger=type("ILogger", (), {"Severity": severity}),
@@ -63,6 +64,7 @@ class _Parser:
 class _Builder:
     def __init__(self, module: PlayedTensorRt, logger: Any) -> None:
         self._module, self._logger = module, logger
+        module.told["builder"], module.told["logger"] = weakref.ref(self), weakref.ref(logger)
         self.error_recorder: Any = None
 
     def create_network(self, flags: int) -> Any:

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 MEBIBYTE = 1 << 20
+RTX = "tensorrt_rtx"
 _RETAINED: list[object] = []
-"""Builders that had an error recorder, and their parts: TensorRT-RTX 1.7 ends the process when one is destroyed."""
+"""What must live to the end of the process: listeners, since TensorRT keeps the first logger for all; and builders of
+TensorRT-RTX that had an error recorder, with their parts, since version 1.7 ends the process when one is destroyed."""
 MOST_COMPLAINTS = 3
 """Errors of the parser or the builder that a message repeats."""
 
@@ -91,6 +93,7 @@ def compile_plan(trt: ModuleType, network: bytes, limits: Limits, watch: Watch, 
         StoppedError: `watch` ended it.
     """
     listeners = _listeners(trt, watch)
+    _RETAINED.append(listeners)
     try:
         builder = trt.Builder(listeners.logger)
     except TypeError as error:  # of a factory that gave nothing
@@ -98,7 +101,8 @@ def compile_plan(trt: ModuleType, network: bytes, limits: Limits, watch: Watch, 
     builder.error_recorder = listeners.recorder
     definition, config = builder.create_network(_strongly_typed(trt)), builder.create_builder_config()
     parser = trt.OnnxParser(definition, listeners.logger)
-    _RETAINED.append((listeners, builder, definition, config, parser))
+    if trt.__name__ == RTX:
+        _RETAINED.append((builder, definition, config, parser))
     _parse(trt, parser, network, listeners)
     config.progress_monitor = listeners.monitor
     if limits.workspace_mib is not None:

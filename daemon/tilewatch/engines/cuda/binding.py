@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NO_LIBRARY = "a missing library"
+NO_MEMORY = "set a smaller BATCH_SIZE, build the engine anew with a smaller --batch, or end what else uses the device"
 REMEDIES = {
     NO_LIBRARY: "for libcuda install the driver, or start the container with the NVIDIA runtime (--gpus all); for "
     "libnvrtc install the package nvidia-cuda-nvrtc of cuda-python's CUDA version",
-    "cudaErrorMemoryAllocation": "set a smaller BATCH_SIZE, or end what else uses the device",
+    "cudaErrorMemoryAllocation": NO_MEMORY,
     "cudaErrorInsufficientDriver": "no NVIDIA driver in reach, or one older than cuda-python: update it, start the "
     "container with the NVIDIA runtime (--gpus all), or install the cuda-python of its version",
     "cudaErrorNoDevice": "no device in reach: start the container with the NVIDIA runtime, see CUDA_VISIBLE_DEVICES",
@@ -25,7 +26,7 @@ REMEDIES = {
     "cudaErrorIllegalAddress": "the device is in an unknown state: the process must be started anew",
     "cudaErrorLaunchFailure": "the device is in an unknown state: the process must be started anew",
     "cudaErrorLaunchTimeout": "the device is in an unknown state: the process must be started anew",
-    "CUDA_ERROR_OUT_OF_MEMORY": "set a smaller BATCH_SIZE, or end what else uses the device",
+    "CUDA_ERROR_OUT_OF_MEMORY": NO_MEMORY,
     "CUDA_ERROR_NO_BINARY_FOR_GPU": "the kernels were compiled for another device: this is a defect, report it",
     "NVRTC_ERROR_INVALID_OPTION": "this NVRTC does not know the device: install the one of the driver's CUDA version",
 }

@@ -45,19 +45,27 @@ def capture(cuda: Cuda, stream: Stream, work: Callable[[], None]) -> Graph:
     except BaseException:
         _abandon(cuda, stream)
         raise
-    recorded = call(runtime.cudaStreamEndCapture, stream.handle)
+    recorded = _ended(cuda, stream)
     try:
         return Graph(cuda, call(runtime.cudaGraphInstantiate, recorded, 0))
     finally:
         call(runtime.cudaGraphDestroy, recorded)
 
 
+def _ended(cuda: Cuda, stream: Stream) -> Any:  # noqa: ANN401 -- the runtime's own handle
+    """End a recording and return it; where that fails, nobody finds the error later and takes it for his own."""
+    try:
+        return call(cuda.runtime.cudaStreamEndCapture, stream.handle)
+    except CudaError:
+        cuda.runtime.cudaGetLastError()
+        raise
+
+
 def _abandon(cuda: Cuda, stream: Stream) -> None:
     """End a recording that failed, so that the stream can be used again."""
     try:
-        recorded = call(cuda.runtime.cudaStreamEndCapture, stream.handle)
+        recorded = _ended(cuda, stream)
     except CudaError:  # what failed had already ended it
-        cuda.runtime.cudaGetLastError()
         return
     if recorded is not None:
         call(cuda.runtime.cudaGraphDestroy, recorded)

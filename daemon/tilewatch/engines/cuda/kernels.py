@@ -69,9 +69,9 @@ def _compile(nvrtc: Any, program: Any, options: list[str]) -> None:  # noqa: ANN
 
 def _filled(function: Any, program: Any, size: int) -> bytes:  # noqa: ANN401 -- as _program
     """Return what a function writes into a buffer of a size."""
-    room = b" " * size  # NVRTC's bindings take bytes and write into them
+    room = b" " * max(size, 2)  # NVRTC's bindings take bytes and write into them; one byte is CPython's, for everybody
     call(function, program, room)
-    return room
+    return room[:size]
 
 
 class Kernels:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tilewatch.engines.cuda.stream import Stream
     from tilewatch.records import U8
 
+LEGACY_STREAM = 0
+"""The stream of calls that name none."""
+
 
 class DeviceBuffer:
     """Memory that only the device sees."""
@@ -33,10 +36,15 @@ class DeviceBuffer:
         self.address: int = call(self._runtime.cudaMalloc, max(size, 1))
 
     def fill(self, content: bytes) -> None:
-        """Write its first bytes and wait for that; for what is written once."""
+        """Write its first bytes and wait for that; for what is written once.
+
+        From pageable memory the copy may come back before it has arrived. It goes through the legacy stream, for which
+        the program's streams do not wait: so that one is waited for.
+        """
         kind = self._runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
         source = ctypes.create_string_buffer(content, len(content))
         call(self._runtime.cudaMemcpy, self.address, ctypes.addressof(source), len(content), kind)
+        call(self._runtime.cudaStreamSynchronize, LEGACY_STREAM)
 
     def close(self) -> None:
         """Free it. Idempotent."""

@@ -117,37 +117,49 @@ class TensorRtEngine(ModelEngine):
     def warm_up(self) -> None:
         """Run full batches through every runner, settle the head, and let the device pick from then on.
 
-        Where the device's memory is short of a full batch, a smaller one is taken, and said so.
+        Where the device's memory is short, one call in flight is taken, then smaller batches, and said so.
         """
         info, feeding, head = self._known()
-        batch, settled = self._fitted(feeding.batch, head)
-        self._facts = replace(info, head=settled.name), Feeding(batch=batch, in_flight=RUNNERS), settled
+        fitted, settled = self._fitted(Feeding(batch=feeding.batch, in_flight=RUNNERS), head)
+        self._facts = replace(info, head=settled.name), fitted, settled
 
-    def _fitted(self, batch: int, head: Head) -> tuple[int, Head]:
-        """Return the largest batch there is memory for, by halving, and the settled head."""
+    def _fitted(self, feeding: Feeding, head: Head) -> tuple[Feeding, Head]:
+        """Return what there is memory for, and the settled head."""
         try:
-            return batch, self._filled(batch, head)
+            return feeding, self._filled(feeding, head)
         except DeviceMemoryError as error:
             self._drop_runners()
-            if batch // 2 < max(1, self._plan.least if self._plan else 1):
+            smaller = self._smaller(feeding, error)
+            if smaller is None:
                 raise
-            logger.warning("batch_reduced", asked=batch, taken=batch // 2, error=str(error))
-        return self._fitted(batch // 2, head)
+        return self._fitted(smaller, head)
 
-    def _filled(self, batch: int, head: Head) -> Head:
+    def _smaller(self, feeding: Feeding, error: DeviceMemoryError) -> Feeding | None:
+        """Return what needs less: a call less first, since halving need not make what TensorRT works in any smaller."""
+        if feeding.in_flight > 1:
+            logger.warning("in_flight_reduced", asked=feeding.in_flight, taken=1, error=str(error))
+            return replace(feeding, in_flight=1)
+        half = feeding.batch // 2
+        if half < max(1, self._plan.least if self._plan else 1):
+            return None
+        logger.warning("batch_reduced", asked=feeding.batch, taken=half, error=str(error))
+        return replace(feeding, batch=half)
+
+    def _filled(self, feeding: Feeding, head: Head) -> Head:
         """Make the runners, exercise them, and return the head to read their results by."""
         gpu, plan, shape, pool = self._opened(), self._plan, self._shape, self._pool
         assert plan is not None  # noqa: S101 -- open with the device, as the next two
         assert shape is not None  # noqa: S101
         assert pool is not None  # noqa: S101
         self._drop_runners()
-        for _ in range(RUNNERS):
+        batch, runners = feeding.batch, feeding.in_flight
+        for _ in range(runners):
             runner = Runner(gpu, plan, shape._replace(batch=batch))
             self._runners.append(runner)
             self._idle.append(runner)
         slot = pool.put(*_grey(self.options.size, batch))
         settled = self._settled(head, slot)
-        for _ in range(2 * RUNNERS):  # every runner records its graph, and launches it
+        for _ in range(2 * runners):  # every runner records its graph, and launches it
             self.submit([(slot, row) for row in range(batch)])
             self.collect()
         pool.give(slot)

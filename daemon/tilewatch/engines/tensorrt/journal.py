@@ -19,6 +19,8 @@ KEPT = 8
 MEMORY_WORDS = ("outofmemory", "out of memory", "out_of_memory", "memoryallocation")
 
 logger = log.logger("tensorrt")
+_LOGGERS: list[object] = []
+"""All that TensorRT was ever given: it keeps the first one for the whole process, and may call it to the end."""
 
 
 class Journal:
@@ -27,7 +29,8 @@ class Journal:
     def __init__(self, trt: ModuleType) -> None:
         self._said: deque[str] = deque()
         self.logger = _logger(trt, self)
-        """For trt.Runtime; must live as long as all that is made from it."""
+        """For trt.Runtime."""
+        _LOGGERS.append(self.logger)
         self.recorder = _recorder(trt, self)
 
     def note(self, text: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tilewatch.engines import cache
-from tilewatch.engines.cuda.binding import NotInstalledError
+from tilewatch.engines.cuda.binding import DeviceMemoryError, NotInstalledError
 from tilewatch.engines.engine_card import EngineCard, file_sha256, read_card
 from tilewatch.engines.tensorrt.journal import Journal
 from tilewatch.errors import ConfigError, TilewatchError
@@ -119,6 +119,7 @@ def read_plan(path: Path, options: EngineOptions, device: Device) -> Plan:
 
     Raises:
         ConfigError: not an engine of this TensorRT, this device and these settings; names both sides and the remedy.
+        DeviceMemoryError: the device has no room for it.
         EngineError: TensorRT failed otherwise.
     """
     card, content = read_card(path), _content(path)
@@ -131,8 +132,12 @@ def read_plan(path: Path, options: EngineOptions, device: Device) -> Plan:
     runtime, engine = _deserialize(trt, journal, content)
     if engine is None:
         failure = journal.failure(f"loading {path}")
+        if isinstance(failure, DeviceMemoryError):
+            raise failure
         raise _refusal(trt, path, card, device, failure) from failure
+    journal.take()  # what TensorRT got over is no reason of what fails later
     tensors = [_tensor(trt, engine, index) for index in range(engine.num_io_tensors)]
+    _check_formats(trt, path, engine, [tensor.name for tensor, _ in tensors])
     image, outputs = _divided(path, [tensor for tensor, _ in tensors], [given for _, given in tensors])
     least, most = _batches(path, engine, image, options.size)
     return Plan(
@@ -185,7 +190,10 @@ def _check_precision(path: Path, card: EngineCard, options: EngineOptions) -> No
 def _deserialize(trt: ModuleType, journal: Journal, content: bytes) -> tuple[Any, Any]:
     """Return the runtime and the engine; None for one that TensorRT does not take."""
     trt.init_libnvinfer_plugins(journal.logger, "")
-    runtime = trt.Runtime(journal.logger)
+    try:
+        runtime = trt.Runtime(journal.logger)
+    except TypeError as error:  # of a factory that gave nothing
+        raise journal.failure("making a runtime") from error
     runtime.error_recorder = journal.recorder
     return runtime, runtime.deserialize_cuda_engine(content)
 
@@ -207,6 +215,17 @@ def _tensor(trt: ModuleType, engine: Any, index: int) -> tuple[Tensor, bool]:  #
     kind = str(engine.get_tensor_dtype(name).name)
     tensor = Tensor(name=name, type=kind, shape=tuple(engine.get_tensor_shape(name)))
     return tensor, engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
+
+
+def _check_formats(trt: ModuleType, path: Path, engine: Any, names: list[str]) -> None:  # noqa: ANN401 -- ICudaEngine
+    """Refuse tensors that do not lie plane after plane, row after row: they would be read as something else."""
+    for name in names:
+        layout = engine.get_tensor_format(name)
+        if layout != trt.TensorFormat.LINEAR:
+            raise ConfigError(
+                f"engine {path}: {name} lies in memory as {layout.name}, LINEAR is needed: build it without formats of "
+                "inputs and outputs (trtexec: --inputIOFormats, --outputIOFormats)"
+            )
 
 
 def _divided(path: Path, tensors: list[Tensor], given: list[bool]) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -1,15 +1,18 @@
-"""One call in flight: an execution context with its stream, its memory and its graphs."""
+"""One call in flight: execution contexts with their stream, their memory and their graphs."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
+from tilewatch.engines.cuda.binding import DeviceMemoryError
 from tilewatch.engines.cuda.frames import tiles_from
 from tilewatch.engines.cuda.graph import Graph, capture
 from tilewatch.engines.cuda.layout import TileInput, TileJob
 from tilewatch.engines.cuda.memory import DeviceBuffer
 from tilewatch.engines.cuda.stream import Stream
+from tilewatch.engines.tensorrt.contexts import Contexts
 from tilewatch.engines.tensorrt.outputs import Output
 from tilewatch.engines.tensorrt.plan import PLANES
 from tilewatch.engines.tensorrt.results import PickedResults, RawResults
@@ -63,13 +66,15 @@ class Runner:
         self._plan = plan
         self._shape = shape
         self._graphs: dict[int, Graph | None] = {}
+        self._filled_up: set[int] = set()
         self._tiles = 0
         with ExitStack() as owned:
             self._stream = _owned(owned, Stream(gpu.cuda))
             self._bytes = PLANES * shape.size**2 * (2 if plan.half else 4)
             self._input = _owned(owned, DeviceBuffer(gpu.cuda, self._bytes * shape.batch))
-            self._context = self._made_context()
-            owned.callback(self._drop_context)
+            item = (PLANES, shape.size, shape.size)
+            self._contexts = _owned(owned, Contexts(gpu.cuda, plan, self._stream, item, self._input.address))
+            self._contexts.of(shape.batch)
             self.outputs = [self._made_output(owned, index) for index in range(len(plan.outputs))]
             self._can_record = all(output.known for output in self.outputs)
             self._results: Results = RawResults(gpu, self.outputs)
@@ -82,31 +87,12 @@ class Runner:
         """Most tiles of a call."""
         return self._shape.batch
 
-    def _made_context(self) -> Any:  # noqa: ANN401 -- IExecutionContext
-        """Return a context for full batches, its input in place."""
-        context = self._plan.engine.create_execution_context()
-        if context is None:
-            raise self._plan.journal.failure("making an execution context")
-        self._done(context.set_optimization_profile_async(0, self._stream.handle), "choosing the profile")
-        self._done(context.set_tensor_address(self._plan.input.name, self._input.address), "placing the input")
-        self._set_count(context, self._shape.batch)
-        return context
-
     def _made_output(self, owned: ExitStack, index: int) -> Output:
         tensor = self._plan.outputs[index]
-        shape = tuple(self._context.get_tensor_shape(tensor.name))
+        shape = tuple(self._contexts.of(self._shape.batch).get_tensor_shape(tensor.name))
         output = _owned(owned, Output(self._gpu.cuda, self._plan, tensor, shape))
-        output.bind(self._context, self._plan.journal)
+        self._contexts.bind(output)
         return output
-
-    def _done(self, done: object, doing: str) -> None:
-        """Raise unless TensorRT says that it did it."""
-        if not done:
-            raise self._plan.journal.failure(doing)
-
-    def _set_count(self, context: Any, count: int) -> None:  # noqa: ANN401 -- IExecutionContext
-        shape = (count, PLANES, self._shape.size, self._shape.size)
-        self._done(context.set_input_shape(self._plan.input.name, shape), f"setting the input to {shape}")
 
     def pick(self, layout: Layout) -> None:
         """From the next call on bring down the candidates only.
@@ -130,7 +116,7 @@ class Runner:
         for run in runs:
             self._cut(run)
             self._tiles += run.tiles
-        self._infer(max(self._tiles, self._plan.least))
+        self._infer(self._served(max(self._tiles, self._plan.least)))
         self._results.start(self._stream, self._tiles, floor)
 
     def finish(self) -> tuple[F32, ...]:
@@ -158,10 +144,21 @@ class Runner:
         if graph is not None:
             graph.launch(self._stream)
             return
-        self._set_count(self._context, count)
-        self._enqueue()
+        self._enqueue(count)
         if count not in self._graphs:
             self._graphs[count] = self._recorded(count)
+
+    def _served(self, count: int) -> int:
+        """Return for how many tiles the model is run: a full batch where there is no memory for one more context."""
+        if count in self._filled_up:
+            return self.batch
+        try:
+            self._contexts.of(count)
+        except DeviceMemoryError as error:
+            self._filled_up.add(count)
+            logger.warning("batch_filled_up", tiles=count, computed=self.batch, error=str(error))
+            return self.batch
+        return count
 
     def _recorded(self, count: int) -> Graph | None:
         """Return a graph of the call that was just put in; None where there can be none.
@@ -172,17 +169,16 @@ class Runner:
             return None
         self._stream.wait()
         try:
-            return capture(self._gpu.cuda, self._stream, self._enqueue)
+            return capture(self._gpu.cuda, self._stream, partial(self._enqueue, count))
         except EngineError as error:
+            self._plan.journal.take()  # a complaint about the recording is no reason of what fails later
             self._can_record = False
             logger.warning("graph_refused", tiles=count, error=str(error))
             return None
 
-    def _enqueue(self) -> None:
-        self._done(self._context.execute_async_v3(self._stream.handle), "inference")
-
-    def _drop_context(self) -> None:
-        self._context = None
+    def _enqueue(self, count: int) -> None:
+        if not self._contexts.of(count).execute_async_v3(self._stream.handle):
+            raise self._plan.journal.failure("inference")
 
     def _close_results(self) -> None:
         self._results.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -55,6 +56,16 @@ def test_the_network_is_strongly_typed_by_the_flags_name(strongly_typed: bool, f
     trt = PlayedTensorRt(strongly_typed=strongly_typed)
     compile_plan(trt, b"onnx", LIMITS, Onlooker())
     assert trt.told["flags"] == flags
+
+
+@pytest.mark.parametrize(("name", "kept"), [("tensorrt", False), ("tensorrt_rtx", True)])
+def test_a_builder_and_its_memory_are_let_go_of_where_that_ends_no_process(name: str, kept: bool) -> None:
+    """The logger stays: TensorRT keeps the first one for the whole process."""
+    trt = PlayedTensorRt(name=name)
+    compile_plan(trt, b"onnx", LIMITS, Onlooker())
+    gc.collect()
+    assert (trt.told["builder"]() is not None) == kept
+    assert trt.told["logger"]() is not None
 
 
 def test_progress_is_passed_on() -> None:

@@ -145,9 +145,11 @@ def test_device_that_nvrtc_has_forgotten_is_an_error(monkeypatch: pytest.MonkeyP
         kernels.compiled(load(), 6, 1)
 
 
-def test_source_that_does_not_compile_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the compiler's own words, and the program is given back."""
+@pytest.mark.parametrize("log_bytes", [40, 1], ids=["a log", "an empty log"])
+def test_source_that_does_not_compile_is_an_error(monkeypatch: pytest.MonkeyPatch, log_bytes: int) -> None:
+    """With the compiler's own words, or its code where it says nothing, and the program is given back."""
     fake = FakeCuda()
+    fake.log_bytes = log_bytes
     fake.install(monkeypatch)
     cuda = load()
 

@@ -146,6 +146,9 @@ def test_enumerations_of_tensorrt_have_the_names_used() -> None:
     """They are used by name only: their values moved between 10 and 11."""
     assert set(DTYPES) | {member.name for member in fake_tensorrt.DataType} <= names(stub("DataType"))
     assert {member.name for member in fake_tensorrt.TensorIOMode} <= names(stub("TensorIOMode"))
+    assert {member.name for member in fake_tensorrt.TensorFormat} <= names(stub("TensorFormat"))
+    strategies = fake_tensorrt.ExecutionContextAllocationStrategy
+    assert {member.name for member in strategies} <= names(stub(strategies.__name__))
     (severity,) = [node for node in stub("ILogger").body if isinstance(node, ast.ClassDef)]
     assert {member.name for member in fake_tensorrt.ILogger.Severity} <= names(severity)
 

@@ -63,7 +63,13 @@ def test_output_allocator_is_one_of_theirs() -> None:
 
 def test_names_of_enumerations_are_theirs() -> None:
     """Used by name only."""
-    for enum in (fake_tensorrt.TensorIOMode, fake_tensorrt.DataType):
+    enums = (
+        fake_tensorrt.TensorIOMode,
+        fake_tensorrt.DataType,
+        fake_tensorrt.TensorFormat,
+        fake_tensorrt.ExecutionContextAllocationStrategy,
+    )
+    for enum in enums:
         for member in enum:
             assert getattr(getattr(trt, enum.__name__), member.name).name == member.name
     assert all(hasattr(trt.DataType, name) for name in outputs.DTYPES)
