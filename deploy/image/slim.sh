@@ -8,10 +8,13 @@ cd /opt/tilewatch/lib/python3.*/site-packages
 rm -rf openvino/{include,cmake} openvino/libs/{cache.json,libopenvino_c.so*} \
   openvino/libs/libopenvino_{intel_gpu,intel_npu,auto,auto_batch,hetero}_plugin.so \
   openvino/libs/libopenvino_{tensorflow,tensorflow_lite,pytorch,paddle,jax,gguf}_frontend.so*
-# ONNX Runtime: what nothing here calls. (`tilewatch model build` and `quantize` call its other two rooms.)
+# ONNX Runtime: what nothing here calls. (`tilewatch model build` and `quantize` call its other rooms.)
 rm -rf onnxruntime/{backend,datasets,tools}
-# ONNX: what backends are tested with.
-rm -rf onnx/backend/test onnx/test
+# Of its tools for transformers, all but the conversion to half precision, and what that and quantising import.
+find onnxruntime/transformers -mindepth 1 -maxdepth 1 ! -name __init__.py ! -name float16.py ! -name fusion_utils.py \
+  ! -name onnx_model.py ! -name onnx_utils.py -exec rm -rf {} +
+# ONNX: what backends are tested with, and operators written in Python.
+rm -rf onnx/backend/test onnx/test onnx/reference/ops
 # OpenCV: trained cascades.
 rm -f cv2/data/*.xml
 # NumPy: builds Fortran modules.
