@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import subprocess
 import sys
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -15,6 +13,7 @@ from av.error import FFmpegError
 
 from tilewatch.errors import ConfigError, DecoderError, InputError, TilewatchError
 from tilewatch.telemetry import log
+from tilewatch.video.apart import trial_refusal
 from tilewatch.video.decoder import ANNEX_B, GstDecoder, Looks, NvdecDecoder
 from tilewatch.video.planes import PLANAR, Turn
 
@@ -36,7 +35,6 @@ MOST_FAILURES = 3
 """Of a hardware decoder, until `auto` leaves it alone."""
 TRIAL_SECONDS = 30.0
 TRIAL_FRAMES = 4
-REAP_SECONDS = 2.0
 
 logger = log.logger("decoders")
 
@@ -167,20 +165,7 @@ def is_present(name: str) -> bool:
 @cache
 def trial(name: str) -> str:
     """Decode a few pictures in a process of its own, killed when it takes too long; return why not, '' if it works."""
-    command = [sys.executable, "-m", "tilewatch.video.decoders", name]
-    process = subprocess.Popen(  # noqa: S603 our own interpreter and module
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    try:
-        said, _ = process.communicate(timeout=TRIAL_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        with suppress(subprocess.TimeoutExpired):  # stuck in its driver: left to the system
-            process.communicate(timeout=REAP_SECONDS)
-        return f"no answer within {TRIAL_SECONDS:.0f} s"
-    if process.returncode:
-        return said.strip() or f"its trial ended with {process.returncode}"
-    return ""
+    return trial_refusal("tilewatch.video.decoders", name, TRIAL_SECONDS)
 
 
 def attempt(make: Callable[[VideoStream, Looks], Decoder]) -> str:

@@ -28,7 +28,7 @@ from tilewatch.records import Frame, StreamInfo
 from tilewatch.video.decoder import SoftwareDecoder
 from tilewatch.video.decoders import Decoders
 from tilewatch.video.opening import packets_of
-from tilewatch.video.planes import Turn, picture_of
+from tilewatch.video.planes import Turn, frame_of, picture_of
 from tilewatch.video.source import DECODER_THREADS, DEFAULT_RATE, HIGHEST_RATE, SLICE_THREADS_ONLY
 from tilewatch.video.wallclock import TIME_BASE, WallClock
 
@@ -281,22 +281,13 @@ class LiveSource:
             picture = picture_of(raw, Turn())
         except FFmpegError as error:
             raise FrameError(f"{self.name}: pixel format {raw.format.name} is unusable ({error.strerror})") from None
-        height, width = picture.y.shape
         index, self._timeline.decoded = self._timeline.decoded, self._timeline.decoded + 1
-        return Frame(
+        return frame_of(
+            picture,
             stream=self._camera.name,
             index=index,
             pts=self._timeline.clock.stamp(_seconds(raw, self._stream.time_base)),
             time_base=TIME_BASE,
-            captured_ns=time.monotonic_ns(),
-            width=width,
-            height=height,
-            y=picture.y,
-            u=picture.u,
-            v=picture.v,
-            full_range=picture.full_range,
-            matrix=picture.matrix,
-            keyframe=raw.key_frame,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,11 @@ import numpy as np
 from av.sidedata.sidedata import Type
 from av.video.reformatter import ColorRange
 
+from tilewatch.records import Frame
+
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     import av
 
     from tilewatch.records import U8, Matrix
@@ -43,6 +48,27 @@ class Picture:
     v: U8
     full_range: bool
     matrix: Matrix
+    keyframe: bool
+
+
+def frame_of(picture: Picture, *, stream: str, index: int, pts: int, time_base: Fraction) -> Frame:
+    """Return a picture as the record that travels, captured now."""
+    height, width = picture.y.shape
+    return Frame(
+        stream=stream,
+        index=index,
+        pts=pts,
+        time_base=time_base,
+        captured_ns=time.monotonic_ns(),
+        width=width,
+        height=height,
+        y=picture.y,
+        u=picture.u,
+        v=picture.v,
+        full_range=picture.full_range,
+        matrix=picture.matrix,
+        keyframe=picture.keyframe,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +112,13 @@ def picture_of(frame: av.VideoFrame, turn: Turn) -> Picture:
     Raises:
         FFmpegError: the pixel format cannot be converted.
     """
-    full_range = is_full_range(frame)
-    matrix = matrix_of(frame)
+    full_range, matrix, keyframe = is_full_range(frame), matrix_of(frame), frame.key_frame
     frame = _as_8bit_420(frame, matrix, full_range=full_range)
     planes = [turn.apply(plane) for plane in _views(frame)]
     for plane in planes:
         plane.flags.writeable = False
     y, u, v = planes
-    return Picture(y=y, u=u, v=v, full_range=full_range, matrix=matrix)
+    return Picture(y=y, u=u, v=v, full_range=full_range, matrix=matrix, keyframe=keyframe)
 
 
 def is_full_range(frame: av.VideoFrame) -> bool:

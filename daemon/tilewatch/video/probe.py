@@ -7,9 +7,7 @@ when its time is up.
 from __future__ import annotations
 
 import io
-import subprocess
 import sys
-from contextlib import suppress
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -19,6 +17,7 @@ from av.error import FFmpegError
 
 from tilewatch.errors import ConfigError, SinkError
 from tilewatch.telemetry import log
+from tilewatch.video.apart import trial_refusal
 from tilewatch.video.canvas import NO_CHROMA, Canvas, Look
 from tilewatch.video.encoder import SOFTWARE, Encoding, Traits
 from tilewatch.video.encoders import add_encoder
@@ -32,7 +31,6 @@ TRIAL_SECONDS = 30.0
 TRIAL_FRAMES = 4
 TRIAL_LOOK = Look(width=640, height=384, full_range=False, matrix="bt601")
 TRIAL_RATE = Fraction(25)
-REAP_SECONDS = 2.0
 
 logger = log.logger("probe")
 
@@ -81,18 +79,7 @@ def trial(codec: str) -> str:
 
 def trial_apart(codec: str) -> str:
     """Do the trial in a process of its own, killed when it takes too long; returns as `trial`."""
-    command = [sys.executable, "-m", "tilewatch.video.probe", codec]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)  # noqa: S603 our own interpreter and module
-    try:
-        said, _ = process.communicate(timeout=TRIAL_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        with suppress(subprocess.TimeoutExpired):  # stuck in its driver: left to the system
-            process.communicate(timeout=REAP_SECONDS)
-        return f"no answer within {TRIAL_SECONDS:.0f} s"
-    if process.returncode:
-        return said.strip() or f"its trial ended with {process.returncode}"
-    return ""
+    return trial_refusal("tilewatch.video.probe", codec, TRIAL_SECONDS)
 
 
 def _encoded_bytes(encoding: Encoding) -> int:

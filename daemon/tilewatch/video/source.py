@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from fractions import Fraction
 from itertools import chain
@@ -17,7 +16,7 @@ from tilewatch.records import Frame, StreamInfo
 from tilewatch.video.decoder import SoftwareDecoder
 from tilewatch.video.decoders import Decoders
 from tilewatch.video.opening import open_video, packets_of
-from tilewatch.video.planes import Turn, picture_of, turn_of
+from tilewatch.video.planes import Turn, frame_of, picture_of, turn_of
 from tilewatch.video.promise import Promise
 from tilewatch.video.timestamps import Timestamps, longest_gap
 
@@ -405,23 +404,14 @@ class VideoSource:
             raise FrameError(
                 f"{self.path.name}: pixel format {raw.format.name} is unusable ({error.strerror})"
             ) from None
-        height, width = picture.y.shape
         self._reached, self._damaged_since = self._given.move_to(raw), 0
         index, self.decoded = self.decoded, self.decoded + 1
-        return Frame(
+        return frame_of(
+            picture,
             stream=self.path.stem,
             index=index,
             pts=self._clock.next(_time_of(raw)),
             time_base=self._time_base,
-            captured_ns=time.monotonic_ns(),
-            width=width,
-            height=height,
-            y=picture.y,
-            u=picture.u,
-            v=picture.v,
-            full_range=picture.full_range,
-            matrix=picture.matrix,
-            keyframe=raw.key_frame,
         )
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from av.error import FFmpegError
 
 from tilewatch.errors import InputError
-from tilewatch.records import Frame
 from tilewatch.video.opening import open_video
-from tilewatch.video.planes import picture_of, turn_of
+from tilewatch.video.planes import frame_of, picture_of, turn_of
 from tilewatch.video.source import SLICE_THREADS_ONLY
 
 if TYPE_CHECKING:
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-    from tilewatch.records import StreamInfo
+    from tilewatch.records import Frame, StreamInfo
 
 MICROSECONDS = 1_000_000
 LEAP_SECONDS = 20.0
@@ -92,20 +90,10 @@ def _seconds(raw: av.VideoFrame) -> float:
 
 
 def _frame(raw: av.VideoFrame, info: StreamInfo, index: int) -> Frame:
-    picture = picture_of(raw, turn_of(raw))
-    height, width = picture.y.shape
-    return Frame(
+    return frame_of(
+        picture_of(raw, turn_of(raw)),
         stream=info.stream,
         index=index,
         pts=round(_seconds(raw) / info.time_base),
         time_base=info.time_base,
-        captured_ns=time.monotonic_ns(),
-        width=width,
-        height=height,
-        y=picture.y,
-        u=picture.u,
-        v=picture.v,
-        full_range=picture.full_range,
-        matrix=picture.matrix,
-        keyframe=raw.key_frame,
     )
