@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -15,7 +15,7 @@ from tilewatch.commands.eval import evaluate
 from tilewatch.commands.jobs import jobs_cli
 from tilewatch.commands.model import model_cli
 from tilewatch.errors import InputError, TilewatchError, UsageError
-from tilewatch.settings import load, present
+from tilewatch.settings import ENV_FILE, load, present
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,6 @@ cli.add_typer(model_cli, name="model")
 cli.add_typer(config_cli, name="config")
 cli.add_typer(jobs_cli, name="jobs")
 
-ENV_FILE = Path(".env")
 EXIT_CODES = {1: 75, 130: 75, 2: UsageError.exit_code}
 """Of the command-line library: interrupted, and misused. Ours for the same; it passes on every other one."""
 
@@ -168,7 +167,7 @@ def config_show(
 
 def _env_file(named: Path | None) -> Path | None:
     """Return the settings file to read: the one named, else ./.env if there is one."""
-    return named or present(ENV_FILE)
+    return named or present()
 
 
 def _inputs(named: list[Path], settings: Settings, *, demo: bool) -> list[Path]:

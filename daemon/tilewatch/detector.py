@@ -12,7 +12,7 @@ from tilewatch import __version__
 from tilewatch.engines import names as class_names
 from tilewatch.engines import select, zoo
 from tilewatch.engines.executor import Executor
-from tilewatch.engines.options import MODEL_FOLDER, EngineOptions
+from tilewatch.engines.options import EngineOptions, mounted_model
 from tilewatch.flow.backports import TaskGroup
 from tilewatch.flow.lane import Lane
 from tilewatch.motion.gate import MotionGate
@@ -234,5 +234,4 @@ def _model_path(settings: Settings) -> Path:
     """Return the model to use: the one named, else the one mounted, else the default one."""
     if settings.model.model_path:
         return settings.model.model_path
-    mounted = [MODEL_FOLDER / "model.engine", MODEL_FOLDER / "model.onnx"]
-    return next((path for path in mounted if path.is_file()), None) or zoo.default_model(settings.tile.size)
+    return mounted_model() or zoo.default_model(settings.tile.size)

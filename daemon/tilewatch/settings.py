@@ -572,7 +572,11 @@ def env_names() -> dict[str, tuple[str, str, FieldInfo]]:
     }
 
 
-def present(path: Path) -> Path | None:
+ENV_FILE = Path(".env")
+"""The settings file that is read where none is named."""
+
+
+def present(path: Path = ENV_FILE) -> Path | None:
     """Return a settings file if it is there; one that cannot be looked at counts as there: `load` says why."""
     try:
         path.stat()

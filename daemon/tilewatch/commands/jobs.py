@@ -12,7 +12,7 @@ import typer
 
 from tilewatch.errors import ConfigError, InputError
 from tilewatch.jobs.store import FINAL_STATES, STATES, FinalState, State
-from tilewatch.settings import load
+from tilewatch.settings import load, present
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tilewatch.settings import Settings
 
 DAY_SECONDS = 86400.0
-ENV_FILE = Path(".env")
 TIMES = frozenset({"created", "updated", "started", "finished"})
 
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="The service's output folder; unset: OUTPUT_DIR.")]
@@ -97,7 +96,7 @@ def prune_jobs(
 
 def _settings(output: Path | None, watch: Path | None = None) -> Settings:
     named = {"OUTPUT_DIR": output, "WATCH_DIR": watch}
-    return load(overrides=named, env_file=ENV_FILE if ENV_FILE.is_file() else None)
+    return load(overrides=named, env_file=present())
 
 
 def _ledger(settings: Settings) -> Ledger:

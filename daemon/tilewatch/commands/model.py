@@ -17,7 +17,7 @@ from rich.text import Text
 
 from tilewatch.errors import ConfigError, UsageError
 from tilewatch.flow.lane import Lane
-from tilewatch.settings import load
+from tilewatch.settings import load, present
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from tilewatch.telemetry.build_progress import BuildProgress
 
 T = TypeVar("T")
-ENV_FILE = Path(".env")
 
 model_cli = typer.Typer(no_args_is_help=True, help="Fetch, import, describe, quantise and build models.")
 
@@ -174,7 +173,7 @@ def _tell(built: Built, order: Order) -> None:
 
 
 def _settings() -> Settings:
-    return load(env_file=ENV_FILE if ENV_FILE.is_file() else None)
+    return load(env_file=present())
 
 
 def _beside(model: Path, suffix: str) -> Path:

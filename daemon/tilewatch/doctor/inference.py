@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tilewatch.doctor import gpus
 from tilewatch.doctor.finding import Section, absent, bad, doubtful, good
 from tilewatch.engines import select, zoo
-from tilewatch.engines.options import MODEL_FOLDER
+from tilewatch.engines.engine_card import read_card
+from tilewatch.engines.options import mounted_model
 from tilewatch.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ REBUILD = "build it anew here: `tilewatch model build`"
 
 def examine(settings: Settings) -> Section:
     """Look at engines and model."""
-    model = settings.model.model_path or _mounted()
+    model = settings.model.model_path or mounted_model()
     default = zoo.default_path(settings.tile.size)
     backends = [_backend(name) for name in PACKAGES]
     return Section("Inference", (*backends, _taken(settings, model or default), *_model(model, default)))
@@ -51,12 +51,6 @@ def _taken(settings: Settings, model: Path) -> Finding:
     except ConfigError as error:
         return bad("BACKEND", str(error), "set BACKEND=auto, or install what is missing")
     return good("BACKEND", f"{backend}: {found.__module__.split('.')[2]} would be taken")
-
-
-def _mounted() -> Path | None:
-    """Return the model that lies in the usual place."""
-    places = (MODEL_FOLDER / "model.engine", MODEL_FOLDER / "model.onnx")
-    return next((path for path in places if path.is_file()), None)
 
 
 def _model(model: Path | None, default: Path) -> list[Finding]:
@@ -81,31 +75,20 @@ def _default(path: Path) -> Finding:
 
 def _engine(path: Path) -> Finding:
     """Hold the card of an engine file against this machine."""
-    card = _card(path.with_name(f"{path.name}.json"))
-    if not card:
+    try:
+        card = read_card(path)
+    except ConfigError as error:
+        return doubtful("engine", str(error), REBUILD)
+    if card is None:
         return doubtful("engine", f"{path.name} has no card beside it: nobody knows what it was built for", REBUILD)
     told = gpus.cards()
     here = {one.compute_capability for one in told.cards} if isinstance(told, gpus.Cards) else set()
-    built = str(card.get("compute_capability"))
-    if here and built not in here:
-        text = f"built for {card.get('device_name')} ({built}), here is {', '.join(sorted(here))}"
-        return bad("engine", text, REBUILD, device=True)
+    built = f"built for {card.device_name} ({card.compute_capability})"
+    if here and card.compute_capability not in here:
+        return bad("engine", f"{built}, here is {', '.join(sorted(here))}", REBUILD, device=True)
     runtime = gpus.installed(*PACKAGES["tensorrt"]).rpartition(" ")[2]
-    wanted = str(card.get("tensorrt_version"))
-    if runtime and _release(runtime) != _release(wanted):
-        return bad("engine", f"built with TensorRT {wanted}, here is {runtime}", REBUILD, device=True)
+    if runtime and not card.is_of(runtime):
+        text = f"built with TensorRT {card.tensorrt_version}, here is {runtime}"
+        return bad("engine", text, REBUILD, device=True)
     doubt = "" if here and runtime else "; whether that fits cannot be told here"
-    return good("engine", f"built for {card.get('device_name')} ({built}), TensorRT {wanted}{doubt}")
-
-
-def _card(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _release(version: str) -> list[str]:
-    """Return the parts of a version that an engine depends on."""
-    return version.split(".")[:3]
+    return good("engine", f"{built}, TensorRT {card.tensorrt_version}{doubt}")

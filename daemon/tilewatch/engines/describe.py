@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 Facts: TypeAlias = dict[str, Any]
 """Ready for JSON. Always there: `kind`, `file`, `bytes`, `sha256`, and `problems`, what keeps it from being used."""
 
-VERSION_PARTS = 3
-"""TensorRT runs an engine of its own major, minor and patch version."""
-
 
 def describe(path: Path, size: int) -> Facts:
     """Return what a file is.
@@ -163,6 +160,6 @@ def _mismatches(path: Path, card: EngineCard) -> list[str]:
             f"built for compute capability {card.compute_capability} ({card.device_name}), "
             f"this device has {device.capability} ({device.name})"
         )
-    if card.tensorrt_version.split(".")[:VERSION_PARTS] != version.split(".")[:VERSION_PARTS]:
+    if not card.is_of(version):
         found.append(f"built by TensorRT {card.tensorrt_version}, TensorRT {version} is installed")
     return found

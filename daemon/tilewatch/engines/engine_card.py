@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CHUNK = 1 << 20
+VERSION_PARTS = 3
+"""Of a version of TensorRT: an engine runs on the release that built it, whatever its build number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,10 @@ class EngineCard:
     built_at: str
     """Time of the build, ISO 8601 with its zone."""
     tilewatch_version: str
+
+    def is_of(self, tensorrt: str) -> bool:
+        """Tell whether an installed TensorRT is of the release that built it."""
+        return self.tensorrt_version.split(".")[:VERSION_PARTS] == tensorrt.split(".")[:VERSION_PARTS]
 
 
 _CARD = TypeAdapter(EngineCard)

@@ -9,6 +9,12 @@ MODEL_FOLDER = Path("/models")
 """Where a model is looked for when none is named."""
 
 
+def mounted_model() -> Path | None:
+    """Return the model that lies in the usual place, an engine before what it was made of; None where there is none."""
+    places = (MODEL_FOLDER / "model.engine", MODEL_FOLDER / "model.onnx")
+    return next((path for path in places if path.is_file()), None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
     """One model and how to run it; the values are those of ModelSettings, BatchSettings and TileSettings."""

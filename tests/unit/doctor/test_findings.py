@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.nvidia import card_of
 from tests.support.orin import make_orin
 from tilewatch.doctor import codecs, folders, gpus, inference, machine
 from tilewatch.doctor.finding import Finding, Section, bad, doubtful, good, verdict
+from tilewatch.engines.engine_card import write_card
 from tilewatch.jobs import mounts
 from tilewatch.settings import Settings, load
 from tilewatch.video import decoders
@@ -116,6 +117,7 @@ def test_model_that_is_not_there_is_bad(tmp_path: Path) -> None:
 
 
 CARD = {"compute_capability": "8.7", "device_name": "Orin NX", "tensorrt_version": "10.7.0.23"}
+"""Of an engine's card: what it was built for."""
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_engine_file_is_held_against_this_machine(
     """Architecture and TensorRT's version have to be those of its card; the remedy is to build it here."""
     engine = tmp_path / "model.engine"
     engine.write_bytes(b"engine")
-    (tmp_path / "model.engine.json").write_text(json.dumps(CARD))
+    write_card(engine, card_of(engine, **CARD))
     card = gpus.Card(name="GPU", memory=None, compute_capability=here)
     monkeypatch.setattr(gpus, "cards", lambda: gpus.Cards(driver="550", cuda="12.6", cards=(card,)))
     monkeypatch.setattr(gpus, "installed", lambda *_: runtime)

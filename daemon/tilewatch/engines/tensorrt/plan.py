@@ -25,8 +25,6 @@ SUFFIXES = (".engine", ".plan", ".trt")
 """What engine files are called."""
 PLANES, RANK = 3, 4
 UNKNOWN_PRECISION = "as built"
-VERSION_PARTS = 3
-"""Of a version: an engine runs on the release that built it, whatever its build number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +170,7 @@ def _check_card(path: Path, card: EngineCard, sha256: str, version: str, device:
             f"engine {path} was built for compute capability {card.compute_capability} ({card.device_name}), "
             f"but this device has {device.capability} ({device.name}): {remedy}"
         )
-    if card.tensorrt_version.split(".")[:VERSION_PARTS] != version.split(".")[:VERSION_PARTS]:
+    if not card.is_of(version):
         raise ConfigError(
             f"engine {path} was built by TensorRT {card.tensorrt_version}, but TensorRT {version} is installed: "
             f"{remedy}"
