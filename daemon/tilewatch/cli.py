@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path  # noqa: TC003 typer reads the annotations
@@ -140,12 +141,21 @@ cli.command("eval")(evaluate)
 cli.command("doctor")(examine)
 
 
+def _end_at_once(*_: object) -> None:
+    """End a service that has nothing in work yet.
+
+    Raising SystemExit would not do: where the signal happens to arrive in a callback of the garbage collector or of an
+    import, Python reports what is raised and goes on.
+    """
+    os._exit(0)
+
+
 @cli.command()
 def serve(
     env_file: Annotated[Path | None, typer.Option(help="Settings file; unset: ./.env if there is one.")] = None,
 ) -> None:
     """Watch a folder and process every video that appears in it, until stopped."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the service takes over: nothing is in work yet
+    signal.signal(signal.SIGTERM, _end_at_once)  # until the service takes over
     file = env_file or ENV_FILE
     settings = load(env_file=_env_file(env_file))
     from tilewatch.service.serve import serve as serve_forever  # noqa: PLC0415  (heavy)

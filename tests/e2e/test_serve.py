@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
@@ -247,6 +248,32 @@ def test_gpu_is_shown_and_a_driver_that_hangs_holds_up_nothing(tmp_path: Path, m
         assert daemon.stop() == 0
     assert [gpu["name"] for gpu in status["gpus"]] == ["NVIDIA L4"]
     assert status["encoder"] == "libx264"
+
+
+STOPPED_IN_A_CALLBACK = """
+import os, signal, sys, weakref
+import tilewatch.service.serve as module
+from tilewatch.cli import run_command_line
+
+class Thing: pass
+
+def serve(settings, file):
+    thing = Thing()
+    watched = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    del thing
+    return 99
+
+module.serve = serve
+sys.exit(run_command_line(["serve"]))
+"""
+
+
+def test_stop_is_heard_wherever_the_start_is() -> None:
+    """In a callback of the interpreter, as each import has them, where all that a signal handler raises is lost."""
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED_IN_A_CALLBACK], capture_output=True, timeout=60, check=False, env=environment()
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_folders_that_do_not_do_stop_the_start(tmp_path: Path, model: Path) -> None:
