@@ -55,6 +55,8 @@ DISK_SECONDS = 10.0
 MODEL_SECONDS = 10.0
 LEFTOVERS_SECONDS = 300.0
 """Distance of the looks after results that were left open; what this start finds is looked after at once."""
+LEFTOVERS_WORK_SECONDS = 3600.0
+"""One look may take so long: a day of a camera's video is copied, and hashed."""
 OPEN_SECONDS = 1800.0
 """An engine may take so long to open: some compile the model first."""
 
@@ -290,7 +292,8 @@ class Service:
         )
         while True:
             if self._desk.open:
-                await self._lanes["salvage"].call(salvage)
+                with self._health.working("leftovers", "record", allowed=LEFTOVERS_WORK_SECONDS):
+                    await self._lanes["salvage"].call(salvage)
             await asyncio.sleep(LEFTOVERS_SECONDS)
 
     async def _mind_gpus(self) -> None:
