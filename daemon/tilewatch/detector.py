@@ -34,7 +34,7 @@ from tilewatch.video.decoders import Decoders
 from tilewatch.video.probe import pick_encoder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Collection
 
     from tilewatch.engines.model_engine import ModelEngine
     from tilewatch.records import StreamInfo
@@ -102,9 +102,15 @@ class Detector:
             tracker.follow(camera.tracker, float(info.start_pts * info.time_base))
         return tracker
 
-    def camera_tracker(self, state: bytes | None, now: float) -> Tracker:
-        """Return the tracker of a camera, whose ids go on from the state of an earlier one; `now` in Unix seconds."""
-        tracker = Tracker(self.reader(), self.settings)
+    def camera_tracker(self, state: bytes | None, now: float, *, last_id: int = 0) -> Tracker:
+        """Return the tracker of a camera.
+
+        Args:
+            state: of an earlier one, with which tracks and ids go on; None: there is none.
+            now: Unix seconds.
+            last_id: ids begin above it where there is no state to go on with.
+        """
+        tracker = Tracker(self.reader(), self.settings, first_id=last_id + 1)
         try:
             if state:
                 tracker.follow(state, now)
@@ -120,7 +126,10 @@ class Detector:
         return [VideoSink(folder.path("video"), context, self._annotator(context), self.settings.video)]
 
     def segmented(self, info: StreamInfo, folder: ResultFolder, work: Path) -> SegmentedVideoSink | None:
-        """Return the sink of an annotated video that grows in segments, if it was asked for; blocking."""
+        """Return the sink of an annotated video that grows in segments, if it was asked for; blocking.
+
+        What is seen of a file may be looked at meanwhile.
+        """
         if "video" not in self.settings.output.formats:
             return None
         context = self._context(info)
@@ -130,28 +139,32 @@ class Detector:
             context,
             self._annotator(context),
             self.settings.video,
-            shown=self.snapshot.offer,
+            shown=None if info.live else self.snapshot.offer,
         )
 
     def rows(self, info: StreamInfo, folder: ResultFolder) -> list[Sink]:
         """Return the sinks of the other formats that were asked for; blocking."""
-        context = self._context(info)
-        makers: dict[Format, Callable[[Path], Sink]] = {
-            "jsonl": lambda path: JsonlSink(path, context),
-            "mot": lambda path: MotSink(path, context),
-            "csv": lambda path: CsvSink(path, context),
-            "coco": lambda path: CocoSink(path, context),
-            "parquet": lambda path: ParquetSink(path, context),
-            "overview": lambda path: OverviewSink(path, context, model_name=Path(self.engine.info.model_path).name),
-        }
-        formats = [name for name in self.settings.output.formats if name != "video"]
-        return [makers[name](folder.path(name)) for name in formats]
+        formats = self.settings.output.formats
+        return row_sinks(formats, self._context(info), folder, model=self.engine.info.model_path)
 
     def _context(self, info: StreamInfo) -> SinkContext:
         return SinkContext(info=info, names=self.engine.info.names, tracking=self.settings.tracking.enable_tracking)
 
     def _annotator(self, context: SinkContext) -> Annotator:
         return Annotator(context, self.settings.draw)
+
+
+def row_sinks(formats: Collection[Format], context: SinkContext, folder: ResultFolder, *, model: str) -> list[Sink]:
+    """Return the sinks of those of the formats that are no video; blocking."""
+    makers: dict[Format, Callable[[Path], Sink]] = {
+        "jsonl": lambda path: JsonlSink(path, context),
+        "mot": lambda path: MotSink(path, context),
+        "csv": lambda path: CsvSink(path, context),
+        "coco": lambda path: CocoSink(path, context),
+        "parquet": lambda path: ParquetSink(path, context),
+        "overview": lambda path: OverviewSink(path, context, model_name=Path(model).name),
+    }
+    return [makers[name](folder.path(name)) for name in formats if name != "video"]
 
 
 @asynccontextmanager

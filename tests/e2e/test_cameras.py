@@ -9,6 +9,7 @@ import urllib.request
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import av
 import pytest
 
 from tests.support.camera import RATE, FaultyCamera
@@ -41,6 +42,16 @@ sys.exit(run_command_line(sys.argv[1:]))
 """The program with a camera's driver that does not return from the seventh call on."""
 
 
+DIE = """
+import os, signal, sys
+from tilewatch.cli import run_command_line
+from tilewatch.sinks.result import ResultFolder
+ResultFolder.commit = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
+sys.exit(run_command_line(sys.argv[1:]))
+"""
+"""The program that is killed before a result appears."""
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """Return a detector of bright areas with an input of 64 pixels."""
@@ -58,6 +69,22 @@ def rows(daemon: Daemon) -> list[list[dict[str, Any]]]:
         [json.loads(line) for line in path.read_text().splitlines()]
         for path in sorted(daemon.out.glob("gate/*/tracks.jsonl"))
     ]
+
+
+def check_agreement(folder: Path) -> None:
+    """Check that manifest, rows and video of a result speak of the same frames."""
+    lines = [json.loads(line) for line in (folder / "tracks.jsonl").read_text().splitlines()]
+    with av.open(folder / "annotated.mp4") as video:
+        ticks = [frame.time for frame in video.decode(video=0)]
+    written = json.loads((folder / "manifest.json").read_text())["accounts"]["frames"]["written"]
+    assert written == len(lines) == len(ticks)
+    assert ticks == pytest.approx([line["time"] - lines[0]["time"] for line in lines], abs=1e-4)
+    objects = [(line["frame"], found["id"]) for line in lines for found in line["objects"]]
+    mot = [line.split(",")[:2] for line in (folder / "tracks.mot.txt").read_text().splitlines()]
+    table = [line.split(",") for line in (folder / "tracks.csv").read_text().splitlines()[1:]]
+    assert [(int(frame) - 1, int(identity)) for frame, identity in mot] == objects
+    assert [(int(cells[0]), int(cells[2])) for cells in table] == objects
+    assert (folder / "overview.png").stat().st_size
 
 
 def fetch(port: int, path: str) -> str:
@@ -179,19 +206,70 @@ def test_camera_that_is_too_fast_loses_frames_that_are_counted_and_files_get_on(
         assert "beside" in daemon.results()
 
 
-def test_killed_service_leaves_no_orphans_behind(tmp_path: Path, model: Path) -> None:
-    """The result that was open is lost, those before it stay, and the next start cleans up."""
+def test_open_result_of_a_killed_service_appears_up_to_its_last_checkpoint(tmp_path: Path, model: Path) -> None:
+    """Whole, marked, with rows that agree with the video; the camera goes on in a new one, and no id is given twice."""
     with FaultyCamera() as camera:
-        settings: dict[str, Any] = {"SOURCES": f"gate={camera.address()}", "SEGMENT_SECONDS": 1}
+        settings: dict[str, Any] = {
+            "SOURCES": f"gate={camera.address()}",
+            "SEGMENT_SECONDS": 3600,
+            "OUTPUT_FORMATS": "video,jsonl,mot,csv,overview",
+        }
         with Daemon(tmp_path, model, **settings, **HURRIED) as daemon:
-            daemon.until("segment_done")
-            kept = daemon.results()
+            daemon.until("checkpoint_saved")
+            kept = daemon.until("checkpoint_saved")["frames"]
             daemon.kill()
+            assert daemon.results() == set()
         with Daemon(tmp_path, model, **settings, **HURRIED) as daemon:
-            daemon.until("segment_done")
+            told = daemon.until("segment_recovered", stream="gate")
+            daemon.until("checkpoint_saved")
             assert daemon.stop() == 0
-            assert kept < daemon.results()
             assert daemon.litter() == set()
+            first, second = manifests(daemon)
+            assert [one["status"] for one in (first, second)] == ["interrupted", "complete"]
+            assert first["warnings"][0] == "ended early: the process that recorded it ended before it was complete"
+            assert kept <= told["frames"] == first["accounts"]["frames"]["written"]
+            for folder in sorted(daemon.out.glob("gate/*/")):
+                check_agreement(folder)
+            before, after = ({found["id"] for line in lines for found in line["objects"]} for lines in rows(daemon))
+    assert min(after) > max(before)
+
+
+def test_second_kill_during_the_recovery_changes_nothing(tmp_path: Path, model: Path) -> None:
+    """Killed the moment before the result would have appeared, it appears at the next start, once."""
+    with FaultyCamera() as camera:
+        settings: dict[str, Any] = {"SOURCES": f"gate={camera.address()}", "SEGMENT_SECONDS": 3600}
+        with Daemon(tmp_path, model, **settings, **HURRIED) as daemon:
+            kept = daemon.until("checkpoint_saved")["frames"]
+            daemon.kill()
+        with Daemon(tmp_path, model, script=DIE, **settings, **HURRIED) as daemon:
+            assert daemon.ended() == -signal.SIGKILL
+            assert manifests(daemon) == []
+        with Daemon(tmp_path, model, **settings, **HURRIED) as daemon:
+            daemon.until("segment_recovered", stream="gate")
+            daemon.until("stream_connected")
+            assert daemon.stop() == 0
+            assert daemon.litter() == set()
+            recovered = [one for one in manifests(daemon) if one["status"] == "interrupted"]
+            assert len(recovered) == 1
+            assert recovered[0]["accounts"]["frames"]["written"] >= kept
+
+
+def test_daemon_that_starts_beside_another_leaves_its_camera_alone(tmp_path: Path, model: Path) -> None:
+    """Both share the output folder: what one of them has open is no leftover while it lives."""
+    with FaultyCamera() as camera:
+        settings: dict[str, Any] = {"SOURCES": f"gate={camera.address()}", "SEGMENT_SECONDS": 3600}
+        with Daemon(tmp_path, model, **settings, **HURRIED) as first:
+            first.until("checkpoint_saved")
+            with Daemon(tmp_path, model, SOURCES=f"yard={camera.address()}", **HURRIED) as second:
+                second.until("checkpoint_saved")
+                assert second.stop() == 0
+                assert "segment_recovered" not in second.told()
+            assert first.stop() == 0
+            statuses = {
+                path.parts[-3]: json.loads(path.read_text())["status"] for path in first.out.rglob("manifest.json")
+            }
+            assert statuses == {"gate": "complete", "yard": "complete"}
+            assert first.litter() == set()
 
 
 def test_little_room_keeps_the_cameras_away(tmp_path: Path, model: Path) -> None:

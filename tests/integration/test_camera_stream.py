@@ -17,7 +17,9 @@ from tilewatch.errors import DiskFullError, EngineError
 from tilewatch.flow.backports import BaseExceptionGroup
 from tilewatch.flow.supervisor import verdict
 from tilewatch.service.camera import CameraState, CameraStream
+from tilewatch.service.lastid import LastId
 from tilewatch.service.recording import Recording
+from tilewatch.service.salvage import Salvage
 from tilewatch.settings import load
 from tilewatch.telemetry import metrics
 from tilewatch.telemetry.health import Health
@@ -109,7 +111,8 @@ def settings(tmp_path: Path, camera: FaultyCamera) -> Settings:
 
 async def watch(settings: Settings, story: Callable[[Watched], Coroutine[Any, Any, None]]) -> Watched:
     """Run the stream while a story happens, then stop it."""
-    watched = Watched(CameraState("gate"), FakeDesk(), Health(60), asyncio.Event())
+    ids = LastId.of(settings.path.output_dir, "gate")
+    watched = Watched(CameraState("gate", ids), FakeDesk(), Health(60), asyncio.Event())
     async with open_detector(settings, metrics.create()) as detector:
         stream = CameraStream(
             settings.source.sources[0],
@@ -135,6 +138,11 @@ def written(folder: Path) -> list[int]:
     """Return the frames of each result in the order of time."""
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("gate/*/manifest.json"))]
     return [one["accounts"]["frames"]["written"] for one in found]
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints of results in work."""
+    return list(folder.glob("gate/.*/work/checkpoint.json"))
 
 
 def test_stop_completes_the_open_result(run: Run, tmp_path: Path, settings: Settings) -> None:
@@ -196,6 +204,34 @@ def test_stop_does_not_wait_with_the_result_for_a_camera_that_is_gone(
     run(watch(settings.model_copy(update={"stream": stream}), story))
     assert waited
     assert waited[0] < 4
+
+
+def test_drain_that_takes_too_long_leaves_what_the_checkpoints_hold(
+    run: Run, tmp_path: Path, settings: Settings
+) -> None:
+    """Everything is cancelled at the deadline: the open result is completed by the next start, and says so."""
+    point = settings.checkpoint.model_copy(update={"seconds": 1.0})
+
+    async def story() -> None:
+        ids = LastId.of(tmp_path, "gate")
+        async with open_detector(settings.model_copy(update={"checkpoint": point}), metrics.create()) as detector:
+            desk: Any = FakeDesk()
+            state = CameraState("gate", ids)
+            camera = settings.source.sources[0]
+            running = asyncio.ensure_future(
+                CameraStream(camera, state, detector, desk, Health(60), asyncio.Event()).run()
+            )
+            while not checkpoints(tmp_path):  # noqa: ASYNC110 nothing tells of it
+                await asyncio.sleep(0.01)
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+    run(story())
+    assert written(tmp_path) == []
+    Salvage(tmp_path, max_attempts=3, max_pixels=10**8, stopped=lambda: False)()
+    assert len(written(tmp_path)) == 1
+    assert written(tmp_path)[0] > 0
 
 
 def test_full_volume_gives_the_open_result_up_and_takes_no_more(

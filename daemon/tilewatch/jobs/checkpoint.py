@@ -8,10 +8,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tilewatch.sinks.disk import replace_whole
 from tilewatch.telemetry import log
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE = "checkpoint.json"
-SCHEMA = 1
+EARLIER = "checkpoint.earlier.json"
+SCHEMA = 2
 
 logger = log.logger("jobs")
 
@@ -49,22 +50,26 @@ class Checkpoint:
             OSError: the file system refused; the earlier checkpoint stands then.
         """
         document = {"schema": SCHEMA, **asdict(self), "state": base64.b64encode(self.state).decode()}
-        new = folder / f"{FILE}.new"
-        with new.open("w", encoding="utf-8") as file:
-            json.dump(document, file)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(folder / FILE)
-        _sync_folder(folder)
+        replace_whole(folder / FILE, json.dumps(document).encode())
 
 
-def load(folder: Path, identity: str) -> Checkpoint | None:
-    """Return the folder's checkpoint if work of this identity can go on from it, else None.
+def keep(folder: Path) -> None:
+    """Keep the folder's checkpoint, if there is one, as the `EARLIER` one beside the next, should that be damaged.
+
+    Raises:
+        OSError: the file system refused.
+    """
+    if (folder / FILE).exists():
+        replace_whole(folder / EARLIER, (folder / FILE).read_bytes())
+
+
+def load(folder: Path, identity: str, name: str = FILE) -> Checkpoint | None:
+    """Return a checkpoint of the folder if work of this identity can go on from it, else None.
 
     A checkpoint that is damaged or of another identity is told in the log.
     """
     try:
-        document: dict[str, Any] = json.loads((folder / FILE).read_bytes())
+        document: dict[str, Any] = json.loads((folder / name).read_bytes())
         found = _parsed(document)
     except FileNotFoundError:
         return None
@@ -89,11 +94,3 @@ def _parsed(document: dict[str, Any]) -> Checkpoint:
         state=base64.b64decode(document["state"], validate=True),
         skips={str(reason): int(count) for reason, count in document["skips"].items()},
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tilewatch.flow.channel import Channel
     from tilewatch.records import Frame, StreamInfo, Tracks
     from tilewatch.service.desk import Desk
+    from tilewatch.service.lastid import LastId
     from tilewatch.settings import Camera
     from tilewatch.stages.track import Tracker
     from tilewatch.telemetry.health import Health
@@ -42,11 +43,12 @@ class CameraState:
     """What is kept of a camera over all connections and engines, and what the status shows of it."""
 
     name: str
+    ids: LastId
     timeline: Timeline = field(default_factory=Timeline)
     tracker: bytes | None = None
     """State of the track stage when an engine was closed: ids go on with the next one."""
     frames: int = 0
-    """Frames written."""
+    """Frames written by this process."""
     restarts: int = 0
     """Connections that were lost or could not be made."""
     channels: tuple[Channel[Any], ...] = ()
@@ -111,8 +113,9 @@ class CameraStream:
         self._stop = stop
         self._meter = detector.metrics.stream(camera.name)
         self._backoff = Backoff(settings.stream.backoff_seconds, settings.stream.backoff_cap_seconds)
-        self._tracker: Tracker = detector.camera_tracker(state.tracker, state.timeline.clock.now())
-        self._recorder = Recorder(camera.name, detector, self._meter, state.timeline.decoded)
+        now = state.timeline.clock.now()
+        self._tracker: Tracker = detector.camera_tracker(state.tracker, now, last_id=state.ids.value)
+        self._recorder = Recorder(camera.name, detector, self._meter, state.timeline.decoded, state.ids)
         self._lanes = {name: Lane(name) for name in metrics.STAGES if name != "infer"}
         self._said = ""
 
@@ -252,7 +255,7 @@ class CameraStream:
 
     async def _give_up(self, error: SinkError) -> None:
         """Drop the open result; where the fault is the output volume's, wait until that is over."""
-        await self._lanes["encode"].clean_up(self._recorder.abort)
+        await self._lanes["encode"].clean_up(self._recorder.abort, str(error))
         output = self._detector.settings.path.output_dir
         if isinstance(error, DiskFullError):
             self._desk.close("disk", str(error))

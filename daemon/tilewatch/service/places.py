@@ -60,6 +60,21 @@ def forget_all_but(jobs: Iterable[Job], output: Path, found: Iterable[Path]) -> 
             forget(folder)
 
 
+def free_name(folder: Path, name: str, *, but: Path | None = None) -> str:
+    """Return a name that no result in a folder has or is about to have; blocking.
+
+    Args:
+        folder: of the results.
+        name: the name, which gets a number where it is taken.
+        but: a folder of a result in work that may have it.
+    """
+    free, number = name, 1
+    while (folder / free).exists() or set(folder.glob(f".{free}.*.partial")) - {but}:
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
 def is_done(job: Job, result: Path, settings: Mapping[str, object], model_sha256: str) -> bool:
     """Tell whether the complete result is there: its process died before it could say so; blocking.
 

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from tilewatch.errors import ConfigError, FrameError, SinkError, TilewatchError
+from tilewatch.service import places
 from tilewatch.service.recording import Recording
 from tilewatch.sinks.result import NAMES, ResultFolder
 from tilewatch.telemetry import log
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from tilewatch.detector import Detector
     from tilewatch.records import Frame, StreamInfo, Tracks
+    from tilewatch.service.lastid import LastId
     from tilewatch.settings import DrawSettings
     from tilewatch.telemetry.streams import StreamMetrics
 
@@ -36,9 +38,11 @@ class Recorder:
         detector: whose sinks and settings are used.
         metrics: of the camera.
         next_index: of the first frame that will come.
+        ids: of the camera.
     """
 
-    def __init__(self, name: str, detector: Detector, metrics: StreamMetrics, next_index: int) -> None:
+    def __init__(self, name: str, detector: Detector, metrics: StreamMetrics, next_index: int, ids: LastId) -> None:
+        self._ids = ids
         self._name = name
         self._detector = detector
         self._metrics = metrics
@@ -101,19 +105,26 @@ class Recorder:
         )
         self._open = None
 
-    def abort(self) -> None:
-        """Give up the open result, if there is one; never raises. More may be written."""
+    def abort(self, reason: str = "") -> None:
+        """Give up the open result, if there is one; never raises. More may be written.
+
+        What its checkpoints hold is completed later.
+
+        Args:
+            reason: why, in a few words; empty: it is not known.
+        """
         if self._open is not None:
-            logger.error("segment_given_up", stream=self._name, frames=self._open.frames)
-            self._open.abort()
+            frames, kept = self._open.frames, self._open.abort(reason)
+            logger.error("segment_given_up", stream=self._name, frames=frames, recoverable=kept)
             self._open = None
 
     def _begin(self, first: Frame) -> Recording:
         assert self._info is not None  # noqa: S101 a frame comes of a connection
+        self._ids.save()
         try:
             folder = self._free_folder(first.seconds)
             try:
-                return Recording(self._detector, self._info, folder, first, self._metrics)
+                return Recording(self._detector, self._info, folder, first, self._metrics, self._ids)
             except TilewatchError:
                 folder.discard()
                 raise
@@ -125,11 +136,7 @@ class Recorder:
         if (self._folder / NAMES["manifest"]).exists():
             raise SinkError(f"{self._folder}: is the result of a video: give the camera another name in SOURCES")
         moment = datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H-%M-%SZ")
-        name, number = moment, 1
-        while (self._folder / name).exists():
-            number += 1
-            name = f"{moment}-{number}"
-        return ResultFolder.for_directory(self._folder, name)
+        return ResultFolder.for_directory(self._folder, places.free_name(self._folder, moment))
 
     def _account(self, recording: Recording, missing: int) -> None:
         """Find reasons for frames that are missing before the one at hand: skipped by a stage, or dropped."""

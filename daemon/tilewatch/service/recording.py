@@ -3,38 +3,42 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from tilewatch.errors import SinkError
+from tilewatch.jobs import checkpoint
+from tilewatch.service.account import Account
+from tilewatch.service.card import Card
 from tilewatch.sinks.base import class_name
-from tilewatch.sinks.manifest import Accounts, InputRecord, Manifest, Timings, settings_values
-from tilewatch.sinks.tally import Tally
-from tilewatch.telemetry import log
+from tilewatch.sinks.disk import writing
+from tilewatch.sinks.manifest import settings_values
 from tilewatch.telemetry.progress import Outcome
+from tilewatch.workspace import Segmentation, Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections import Counter
 
     from tilewatch.detector import Detector
     from tilewatch.records import Frame, StreamInfo, Tracks
+    from tilewatch.service.lastid import LastId
     from tilewatch.settings import DrawSettings
-    from tilewatch.sinks.base import Sink
     from tilewatch.sinks.result import ResultFolder
     from tilewatch.telemetry.streams import StreamMetrics
 
-GAP_SECONDS = 2.0
-"""Time without a picture from which on a person is told of it."""
+IDENTITY = "recording"
+"""Of the checkpoints: what was recorded counts whatever the settings are by now, since it cannot be done again."""
+NO_STATE = b""
+"""Of the track stage: nothing goes on from a checkpoint of a camera but its ids."""
 NANOSECONDS = 1e9
-
-logger = log.logger("camera")
 
 
 class Recording:
     """One result, from its first frame to its last. Blocking; not thread-safe.
 
-    Frames are numbered as the video shows them, from 0; times are Unix time.
+    Frames are numbered as the video shows them, from 0; times are Unix time. What was written up to the last checkpoint
+    is completed by `salvage` if this process does not live to do it.
 
     Args:
         detector: whose sinks and settings are used.
@@ -42,129 +46,136 @@ class Recording:
         folder: where the result appears.
         first: the first frame.
         metrics: of the camera.
+        ids: of the camera.
     """
 
-    def __init__(
-        self, detector: Detector, info: StreamInfo, folder: ResultFolder, first: Frame, metrics: StreamMetrics
+    def __init__(  # noqa: PLR0913, PLR0917 what a recording is made with
+        self,
+        detector: Detector,
+        info: StreamInfo,
+        folder: ResultFolder,
+        first: Frame,
+        metrics: StreamMetrics,
+        ids: LastId,
     ) -> None:
-        self.lost: Counter[str] = Counter()
-        """Frames of this stretch of time that were not written, by reason."""
+        info = replace(info, start_pts=first.pts)
         self._detector = detector
-        self._settings = detector.settings
-        self._info = replace(info, start_pts=first.pts)
         self._folder = folder
         self._metrics = metrics
-        self._begin = self._end = first.seconds
-        self._gaps = 0
-        self._gap_seconds = 0.0
-        self._changed = False
-        self._tally = Tally()
-        self._videos = detector.video(self._info, folder)
-        self._sinks: Sequence[Sink] = [*self._videos, *detector.rows(self._info, folder)]
+        self._ids = ids
+        self._account = Account(first.seconds)
+        self._card = _card(folder.final("manifest").parent.name, info, detector)
+        self._spans = Segmentation(info, detector.settings.checkpoint.seconds)
+        workspace = Workspace(folder.work, IDENTITY)
+        self._card.save(folder.work)
+        self._saved = self._card
+        self._durable = workspace.sink(detector.segmented(info, folder, folder.work), lambda: self.lost)
+        self._sinks = [self._durable, *detector.rows(info, folder)]
 
     @property
     def frames(self) -> int:
         """Frames written so far."""
-        return self._tally.frames
+        return self._account.tally.frames
 
     @property
     def begin(self) -> float:
         """Time of the first frame, Unix seconds."""
-        return self._begin
+        return self._account.begin
+
+    @property
+    def lost(self) -> Counter[str]:
+        """Frames of this stretch of time that were not written, by reason."""
+        return self._account.lost
+
+    @lost.setter
+    def lost(self, counts: Counter[str]) -> None:
+        self._account.lost = counts
 
     def apply(self, draw: DrawSettings) -> None:
         """Go on with other settings."""
-        self._changed = True
-        self._settings = self._detector.settings
-        for video in self._videos:
-            video.redraw(draw)
+        self._card = replace(self._card, settings=settings_values(self._detector.settings), changed=True)
+        self._durable.apply(IDENTITY, draw)
 
     def write(self, tracks: Tracks) -> None:
-        """Take one frame's result.
+        """Take one frame's result; a checkpoint is made before it when it is time.
 
         Raises:
             SinkError: the encoder or the file system refused; DiskFullError when the volume is full.
         """
-        numbered = replace(tracks, frame=replace(tracks.frame, index=self._tally.frames))
+        due = self._spans.begins(tracks.frame)
+        if due:
+            self._vouch()
+        self._ids.see(tracks.track_id)
+        frame = replace(tracks.frame, index=self.frames)
+        numbered = replace(tracks, frame=frame, before=NO_STATE if due else None)
         for sink in self._sinks:
             sink.write(numbered)
         self._count(tracks)
 
     def complete(self) -> Outcome:
-        """Let the result appear; raises as `write`."""
+        """Let the result appear; raises as `write`, and what was written can be completed all the same."""
+        self._vouch()
+        self._durable.suspend(NO_STATE)
         for sink in self._sinks:
             sink.close()
-        warnings = tuple(self._warnings())
-        self._manifest(warnings).write(self._folder.path("manifest"))
+        encoder, account = self._durable.codec, self._account
+        warnings = account.warnings(self._durable.warnings, self._card)
+        manifest = account.manifest(self._card, self._folder, status="complete", warnings=warnings, encoder=encoder)
+        manifest.write(self._folder.path("manifest"))
         self._folder.commit()
-        shown = self._folder.final("video" if self._videos else "manifest")
+        shown = self._folder.final("video" if encoder else "manifest")
         return Outcome(
-            input=self._info.stream,
+            input=self._card.info.stream,
             status="complete",
             output=str(shown),
             frames=self.frames,
-            tracks=self._tally.track_count,
-            seconds=round(self._end - self._begin, 3),
+            tracks=account.tally.track_count,
+            seconds=round(account.seconds, 3),
             warnings=warnings,
         )
 
-    def abort(self) -> None:
-        """Remove everything that was written; never raises. Idempotent."""
+    def abort(self, reason: str) -> bool:
+        """Give the result up, and tell whether something of it is left to be completed; never raises.
+
+        Args:
+            reason: why, in a few words; empty: it is not known.
+        """
         for sink in self._sinks:
             sink.abort()
-        self._folder.discard()
+        kept = (self._folder.work / checkpoint.FILE).exists()
+        if kept:
+            with suppress(SinkError):  # a volume that is full does not take the reason either
+                replace(self._card, ended=reason).save(self._folder.work)
+            self._folder.leave()
+        else:
+            self._folder.discard()
+        return kept
+
+    def _vouch(self) -> None:
+        """Keep what has to be known before a checkpoint may count; raises as `write`."""
+        self._ids.save()
+        with writing(self._folder.work):
+            checkpoint.keep(self._folder.work)
+        if self._card is not self._saved:
+            self._card.save(self._folder.work)
+            self._saved = self._card
 
     def _count(self, tracks: Tracks) -> None:
         frame, count = tracks.frame, tracks.count
         waited = (time.monotonic_ns() - frame.captured_ns) / NANOSECONDS
         boxes = {outcome: getattr(count, outcome) for outcome in ("kept", "merged", "suppressed")}
-        names = self._detector.engine.info.names
-        classes = {class_name(names, label): number for label, number in self._tally.add(tracks).items()}
+        names = self._card.engine.names
+        classes = {class_name(names, label): number for label, number in self._account.count(tracks).items()}
         self._metrics.written(waited, boxes, tracks.looks.outcomes(), classes)
-        gap, self._end = frame.seconds - self._end, frame.seconds
-        if gap > GAP_SECONDS:
-            self._gaps += 1
-            self._gap_seconds += gap
-
-    def _warnings(self) -> list[str]:
-        """Return what a person must know of this result."""
-        said = [text for video in self._videos for text in video.warnings]
-        if self._gaps:
-            said.append(f"no pictures for {self._gap_seconds:.1f} s in all, {self._gaps} times")
-        if self._changed:
-            said.append("settings were changed while it was recorded: the manifest has the last ones")
-        return said + [f"{count} frames were left out: {reason}" for reason, count in sorted(self.lost.items())]
-
-    def _manifest(self, warnings: tuple[str, ...]) -> Manifest:
-        engine = self._detector.engine.info
-        seconds = self._end - self._begin
-        source = InputRecord(
-            name=self._info.stream, size=0, fingerprint="", info=replace(self._info, duration_seconds=seconds)
-        )
-        return Manifest(
-            status="complete",
-            truncated=False,
-            warnings=warnings,
-            source=source,
-            engine=engine,
-            decoder=self._info.decoder,
-            encoder=next((video.codec for video in self._videos), None),
-            settings=settings_values(self._settings),
-            accounts=self._accounts(),
-            timings=Timings(started_at=_moment(self._begin), wall_seconds=seconds, stages={}),
-            tracks={class_name(engine.names, label): count for label, count in self._tally.tracks.items()},
-            outputs=self._folder.outputs(),
-        )
-
-    def _accounts(self) -> Accounts:
-        return Accounts(
-            frames_in=self.frames + self.lost.total(),
-            frames_written=self.frames,
-            frames_skipped=self.lost,
-            boxes=self._tally.boxes,
-            tiles=self._tally.tiles,
-        )
 
 
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
+def _card(name: str, info: StreamInfo, detector: Detector) -> Card:
+    settings = detector.settings
+    return Card(
+        name=name,
+        info=info,
+        engine=detector.engine.info,
+        settings=settings_values(settings),
+        formats=settings.output.formats,
+        tracking=settings.tracking.enable_tracking,
+    )

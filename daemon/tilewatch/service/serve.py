@@ -27,9 +27,11 @@ from tilewatch.jobs.watch import Watcher
 from tilewatch.service import folders, gpus, places
 from tilewatch.service.camera import CameraState, CameraStream
 from tilewatch.service.desk import Desk
+from tilewatch.service.lastid import LastId
 from tilewatch.service.modelfile import ModelFile
 from tilewatch.service.outlook import Outlook
 from tilewatch.service.reload import SettingsFile, extent
+from tilewatch.service.salvage import Salvage
 from tilewatch.service.trial import Trial
 from tilewatch.service.waiting import usable
 from tilewatch.service.watchdog import Watchdog
@@ -51,6 +53,10 @@ EXIT_CUT_SHORT = 75
 TICK_SECONDS = 1.0
 DISK_SECONDS = 10.0
 MODEL_SECONDS = 10.0
+LEFTOVERS_SECONDS = 300.0
+"""Distance of the looks after results that were left open; what this start finds is looked after at once."""
+LEFTOVERS_WORK_SECONDS = 3600.0
+"""One look may take so long: a day of a camera's video is copied, and hashed."""
 OPEN_SECONDS = 1800.0
 """An engine may take so long to open: some compile the model first."""
 
@@ -113,7 +119,9 @@ class Service:
     @classmethod
     async def open(cls, settings: Settings, env_file: Path | None, stack: AsyncExitStack) -> Service:
         """Open the ledger and the lanes; `stack` closes them."""
-        lanes = {name: await stack.enter_async_context(Lane(name)) for name in ("ledger", "files", "watchdog")}
+        lanes = {
+            name: await stack.enter_async_context(Lane(name)) for name in ("ledger", "files", "watchdog", "salvage")
+        }
         output = settings.path.output_dir
         opening = partial(
             Ledger.open, output, max_attempts=settings.limit.attempts, results=partial(places.results, output)
@@ -169,7 +177,7 @@ class Service:
                 watcher = group.create_task(self._watcher().run(self._desk.offer), name="watcher")
                 for worker in self._workers(detector):
                     group.create_task(worker.run(), name="worker")
-                self._streams = self._cameras(detector)
+                self._streams = await self._cameras(detector)
                 for stream in self._streams:
                     group.create_task(stream.run(), name="camera")
                 await self._pause.wait()
@@ -237,14 +245,20 @@ class Service:
             for number in range(self._settings.limit.streams)
         ]
 
-    def _cameras(self, detector: Detector) -> list[CameraStream]:
+    async def _cameras(self, detector: Detector) -> list[CameraStream]:
         """Return what sees each camera through; what is kept of one that is not asked for any more is forgotten."""
         wanted, known = detector.settings.source.sources, self._outlook.cameras
-        self._outlook.cameras = {camera.name: known.get(camera.name) or CameraState(camera.name) for camera in wanted}
+        self._outlook.cameras = {
+            camera.name: known.get(camera.name) or await self._new_camera(camera.name) for camera in wanted
+        }
         return [
             CameraStream(camera, self._outlook.cameras[camera.name], detector, self._desk, self._health, self._pause)
             for camera in wanted
         ]
+
+    async def _new_camera(self, name: str) -> CameraState:
+        """Return what is to be kept of a camera; its ids go on from those of an earlier process."""
+        return CameraState(name, await self._lanes["files"].call(LastId.of, self._settings.path.output_dir, name))
 
     @asynccontextmanager
     async def _attended(self) -> AsyncIterator[None]:
@@ -254,6 +268,7 @@ class Service:
             group.create_task(self._lanes["watchdog"].call(self._watchdog.watch), name="watchdog")
             group.create_task(self._end(), name="end")
             minders = [self._tick(), self._mind_disk(), self._mind_model(), self._mind_settings(), self._mind_gpus()]
+            minders.append(self._mind_leftovers())
             tasks = [group.create_task(minder, name="minder") for minder in minders]
             if server:
                 group.create_task(server.run(), name="server")
@@ -265,6 +280,21 @@ class Service:
                 server.stop()
             for task in tasks:
                 task.cancel()
+
+    async def _mind_leftovers(self) -> None:
+        """Complete what dead processes left of cameras' results, those of other machines too."""
+        settings = self._settings
+        salvage = Salvage(
+            settings.path.output_dir,
+            max_attempts=settings.limit.attempts,
+            max_pixels=settings.limit.frame_pixels,
+            stopped=self.shutdown.stop.is_set,
+        )
+        while True:
+            if self._desk.open:
+                with self._health.working("leftovers", "record", allowed=LEFTOVERS_WORK_SECONDS):
+                    await self._lanes["salvage"].call(salvage)
+            await asyncio.sleep(LEFTOVERS_SECONDS)
 
     async def _mind_gpus(self) -> None:
         """Keep the metrics of the GPUs fresh, if there are any."""

@@ -52,6 +52,21 @@ def writing(path: Path) -> Iterator[None]:
         raise SinkError(f"{path}: cannot be written ({describe(error)})") from error
 
 
+def replace_whole(path: Path, content: bytes) -> None:
+    """Put a small file in place of another one: on the disk, whole, when it returns.
+
+    Raises:
+        OSError: the file system refused; what was there before stands then.
+    """
+    new = path.with_name(f"{path.name}.new")
+    with new.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    sync(path.parent)
+
+
 def sync(path: Path) -> None:
     """Force a file or a folder to the disk.
 

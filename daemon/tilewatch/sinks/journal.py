@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from tilewatch.records import Frame
 
-HEADER = struct.Struct("<9q")
-"""Frame index, objects, the frame's boxes (found, kept, merged, suppressed) and tiles (inferred, reused, unwatched)."""
+HEADER = struct.Struct("<12q")
+"""Frame index, pts, width and height, objects, its boxes (found, kept, merged, suppressed) and tiles (inferred, reused,
+unwatched)."""
 OBJECT = np.dtype(
     [("track_id", "<i8"), ("xyxy", "<f4", (4,)), ("score", "<f4"), ("label", "<i4"), ("age", "<i4")], align=False
 )
@@ -80,6 +81,9 @@ class Entry:
     """One frame of a journal."""
 
     index: int
+    pts: int
+    width: int
+    height: int
     objects: np.ndarray[tuple[int], np.dtype[np.void]]
     count: BoxCount
     looks: Looks
@@ -107,9 +111,10 @@ def entries(path: Path, length: int) -> Iterator[Entry]:
     """
     with writing(path), path.open("rb", buffering=BUFFER_BYTES) as file:
         while file.tell() < length:
-            index, objects, *counts = HEADER.unpack(_exactly(file, HEADER.size))
+            index, pts, width, height, objects, *counts = HEADER.unpack(_exactly(file, HEADER.size))
             rows = np.frombuffer(_exactly(file, objects * OBJECT.itemsize), OBJECT)
-            yield Entry(index=index, objects=rows, count=_boxes(*counts[:4]), looks=_looks(*counts[4:]))
+            boxes, looks = _boxes(*counts[:4]), _looks(*counts[4:])
+            yield Entry(index=index, pts=pts, width=width, height=height, objects=rows, count=boxes, looks=looks)
 
 
 def _boxes(found: int, kept: int, merged: int, suppressed: int) -> BoxCount:
@@ -140,7 +145,8 @@ def _packed(tracks: Tracks) -> bytes:
     for name in OBJECT.names or ():
         rows[name] = getattr(tracks, name)
     boxes = count.found, count.kept, count.merged, count.suppressed
-    header = HEADER.pack(tracks.frame.index, len(tracks), *boxes, *looks.values())
+    frame = tracks.frame
+    header = HEADER.pack(frame.index, frame.pts, frame.width, frame.height, len(tracks), *boxes, *looks.values())
     return header + rows.tobytes()
 
 

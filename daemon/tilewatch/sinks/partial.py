@@ -2,6 +2,7 @@
 
 `.NAME.PID-MARK.partial/` holds `result/` (the files), `lock` (held while the owner lives, also across containers that
 share the volume) and, for the moment of a swap, `replaced/` (the earlier result, put back should the owner die there).
+Where what grows can never be made again there is `work/` too: of it another process can complete the result.
 Containers number their processes alike, and so do machines: the mark tells one's processes from the other's.
 """
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PATTERN = re.compile(r"\..+\.(\d+)(?:-[0-9a-f]{8})?\.partial", re.DOTALL)
+PATTERN = re.compile(r"\.(.+)\.(\d+)(?:-[0-9a-f]{8})?\.partial", re.DOTALL)
+WORK = "work"
 NAMESPACE = "/proc/self/ns/pid"
 NAME_MAX = 255
 """Bytes of a file name on every file system in use."""
@@ -37,24 +39,61 @@ def shortened(name: str, limit: int = NAME_MAX) -> str:
 
 
 class PartialFolder:
-    """The folder of one result in work; whoever makes it owns it until `remove`.
+    """The folder of one result in work; who has it, by `make` or `adopt`, owns it until `remove` or `release`.
 
-    Raises:
-        OSError: it cannot be made beside the result.
+    Args:
+        root: the folder.
+        lock: descriptor of its lock, held; None where there are no locks.
     """
 
-    def __init__(self, parent: Path, name: str) -> None:
-        ending = f".{os.getpid()}-{_mark()}.partial"
-        self.root = parent / f".{shortened(name, NAME_MAX - len(ending) - 1)}{ending}"
-        self.result = self.root / "result"
-        self._lock: int | None = None
-        self.root.mkdir()
+    def __init__(self, root: Path, lock: int | None) -> None:
+        self.root = root
+        self.result = root / "result"
+        self.work = root / WORK
+        self._lock = lock
+
+    @classmethod
+    def make(cls, parent: Path, name: str) -> PartialFolder:
+        """Return a new one.
+
+        Raises:
+            OSError: it cannot be made beside the result.
+        """
+        folder = cls(_root(parent, name), None)
+        folder.root.mkdir()
         try:
-            self._lock = _take_lock(self.root)
-            self.result.mkdir()
+            folder._lock = _take_lock(folder.root)
+            folder.result.mkdir()
         except OSError:
-            self.remove()
+            folder.remove()
             raise
+        return folder
+
+    @classmethod
+    def adopt(cls, root: Path) -> PartialFolder | None:
+        """Take over what a dead process left of a result; None: its owner lives, or another process was quicker.
+
+        Raises:
+            OSError: it cannot be taken over.
+        """
+        name, pid = _parsed(root)
+        dead, lock = _claimed(root, pid)
+        if not dead:
+            return None
+        folder = cls(_root(root.parent, name), lock)
+        try:
+            root.rename(folder.root)
+        except OSError as error:
+            folder.release()
+            if isinstance(error, FileNotFoundError):
+                return None
+            raise
+        return folder
+
+    @property
+    def has_appeared(self) -> bool:
+        """Whether the result is in its place: its owner died before it could say so."""
+        return not self.result.exists()
 
     def swap_in(self, folder: Path) -> None:
         """Rename the result to `folder`; an earlier one is deleted by `remove`, or stays if the rename fails.
@@ -75,6 +114,10 @@ class PartialFolder:
     def remove(self) -> None:
         """Delete the folder with all it holds; never raises. Idempotent."""
         shutil.rmtree(self.root, ignore_errors=True)
+        self.release()
+
+    def release(self) -> None:
+        """Leave the folder to whoever will `adopt` it. Idempotent."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -83,7 +126,7 @@ class PartialFolder:
 def clear_stale(parent: Path) -> None:
     """Delete what dead processes left in a folder; a result they were about to replace is put back.
 
-    What cannot be read or deleted stays: it is in nobody's way.
+    What can be completed stays, and so does what cannot be read or deleted: it is in nobody's way.
     """
     with suppress(OSError):
         for root in list(_abandoned(parent)):
@@ -91,12 +134,46 @@ def clear_stale(parent: Path) -> None:
             shutil.rmtree(root, ignore_errors=True)
 
 
+def leftovers(parent: Path) -> list[Path]:
+    """Return the partial folders with work in them, whoever owns them.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    with os.scandir(parent) as found:
+        names = [entry.name for entry in found if PATTERN.fullmatch(entry.name)]
+    return sorted(parent / name for name in names if (parent / name / WORK).is_dir())
+
+
+def is_of_this_machine(root: Path) -> bool:
+    """Tell whether a partial folder was made by a process of this machine and container."""
+    return f"-{_mark()}.partial" in root.name
+
+
 def _abandoned(parent: Path) -> Iterator[Path]:
     """Yield the partial folders without a living owner."""
     for root in parent.iterdir():
-        found = PATTERN.fullmatch(root.name)
-        if found and root.is_dir() and not root.is_symlink() and not _owned(root, int(found[1])):
+        if PATTERN.fullmatch(root.name) and _is_scrap(root) and _is_dead(root):
             yield root
+
+
+def _is_scrap(root: Path) -> bool:
+    """Tell whether a path is a folder in which there is nothing to be completed."""
+    return root.is_dir() and not root.is_symlink() and not (root / WORK).exists()
+
+
+def _root(parent: Path, name: str) -> Path:
+    """Return what a result's folder is called while it is this process's."""
+    ending = f".{os.getpid()}-{_mark()}.partial"
+    return parent / f".{shortened(name, NAME_MAX - len(ending) - 1)}{ending}"
+
+
+def _parsed(root: Path) -> tuple[str, int]:
+    """Return the name of the result and the number of the process."""
+    found = PATTERN.fullmatch(root.name)
+    if found is None:
+        raise ValueError(f"{root}: is no folder of a result in work")
+    return found[1], int(found[2])
 
 
 def _put_back(replaced: Path, parent: Path) -> None:
@@ -130,21 +207,26 @@ def _take_lock(root: Path) -> int | None:
     return handle
 
 
-def _owned(root: Path, pid: int) -> bool:
-    """Tell whether the owner lives: by its lock, or by its process number where there is no lock to ask."""
+def _is_dead(root: Path) -> bool:
+    """Tell whether the owner is dead."""
+    dead, lock = _claimed(root, _parsed(root)[1])
+    if lock is not None:
+        os.close(lock)
+    return dead
+
+
+def _claimed(root: Path, pid: int) -> tuple[bool, int | None]:
+    """Return whether the owner is dead, and then its lock, held; its process number tells where there is no lock."""
     try:
-        handle = os.open(root / "lock", os.O_RDWR | os.O_CLOEXEC)
+        lock = os.open(root / "lock", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
-        return _runs(pid)
+        return not _runs(pid), None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return _runs(pid)
-    finally:
-        os.close(handle)
-    return False
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        return not isinstance(error, BlockingIOError) and not _runs(pid), None
+    return True, lock
 
 
 def _runs(pid: int) -> bool:

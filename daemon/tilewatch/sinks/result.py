@@ -45,14 +45,22 @@ class ResultFolder:
     manager it discards what was not committed.
     """
 
-    def __init__(self, *, parent: Path, name: str, finals: Mapping[Kind, Path], folder: Path | None) -> None:
+    def __init__(
+        self,
+        *,
+        parent: Path,
+        name: str,
+        finals: Mapping[Kind, Path],
+        folder: Path | None,
+        partial: PartialFolder | None = None,
+    ) -> None:
         self._parent = parent
         self._finals = finals
         self._folder = folder
         self._committed = False
         self._made: list[Path] = []
         try:
-            self._partial = self._prepare(name)
+            self._partial = partial or self._prepare(name)
         except OSError as error:
             self._remove_made()
             raise _unwritable(parent, error) from error
@@ -73,8 +81,29 @@ class ResultFolder:
         folder = directory / _safe(stem)
         if source and folder.resolve() in source.resolve().parents:
             raise ConfigError(f"{folder}: holds the input {source.name}: choose another folder with --output")
-        finals: dict[Kind, Path] = {kind: folder / name for kind, name in NAMES.items()}
-        return cls(parent=directory, name=folder.name, finals=finals, folder=folder)
+        return cls(parent=directory, name=folder.name, finals=_inside(folder), folder=folder)
+
+    @classmethod
+    def taken_over(cls, partial: PartialFolder, stem: str) -> ResultFolder:
+        """Go on with DIRECTORY/STEM/ where another process broke off; nothing it made but its work counts.
+
+        Args:
+            partial: adopted; its result has not appeared.
+            stem: name of the result, which may be another one than it was to have.
+
+        Raises:
+            SinkError: what was made cannot be removed.
+        """
+        with writing(partial.result):
+            for path in partial.result.iterdir():
+                path.unlink()
+        folder = partial.root.parent / _safe(stem)
+        return cls(parent=folder.parent, name=folder.name, finals=_inside(folder), folder=folder, partial=partial)
+
+    @property
+    def work(self) -> Path:
+        """Where that is kept of which another process can complete the result; whoever needs it makes it."""
+        return self._partial.work
 
     @classmethod
     def for_file(cls, path: Path, *, source: Path | None = None) -> ResultFolder:
@@ -140,6 +169,11 @@ class ResultFolder:
             self._partial.remove()
             self._remove_made()
 
+    def leave(self) -> None:
+        """Leave what was made, and the work, to whoever completes it; after `commit` it does nothing. Idempotent."""
+        if not self._committed:
+            self._partial.release()
+
     def __enter__(self) -> Self:
         """Return itself."""
         return self
@@ -156,7 +190,7 @@ class ResultFolder:
         self._parent.mkdir(parents=True, exist_ok=True)
         clear_stale(self._parent)
         self._check_free()
-        return PartialFolder(self._parent, name)
+        return PartialFolder.make(self._parent, name)
 
     def _done(self) -> list[Kind]:
         """Return the kinds whose file exists, the video last."""
@@ -196,6 +230,11 @@ def _safe(stem: str) -> str:
     """Return a folder name that stays in its parent, is not hidden, and fits every file system."""
     clean = stem.replace("/", "_").replace("\0", "_")
     return shortened(f"_{clean}" if clean.startswith(".") or not clean else clean)
+
+
+def _inside(folder: Path) -> dict[Kind, Path]:
+    """Return where the files of a result of its own folder go."""
+    return {kind: folder / name for kind, name in NAMES.items()}
 
 
 def _check_name(final: Path) -> None:

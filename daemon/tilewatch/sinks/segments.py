@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from tilewatch.video.encoder import SOFTWARE
 from tilewatch.video.probe import pick_encoder
-from tilewatch.video.segments import Segment, SegmentedWriter
+from tilewatch.video.segments import Segment, SegmentedWriter, join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Planes: TypeAlias = tuple[U8, U8, U8]
 
-__all__ = ["Segment", "SegmentedVideoSink"]
+__all__ = ["Segment", "SegmentedVideoSink", "join"]
 
 
 class Painter(Protocol):
@@ -40,7 +40,7 @@ class SegmentedVideoSink:
     Args:
         path: of the joined video.
         folder: of the segments.
-        shown: is given every frame with its painted planes.
+        shown: is given every frame with its painted planes; None: nobody is.
 
     Raises:
         ConfigError: the encoder named in the settings does not work here.
@@ -54,7 +54,7 @@ class SegmentedVideoSink:
         annotator: Painter,
         settings: VideoSettings,
         *,
-        shown: Callable[[Frame, Planes], None] = lambda *_: None,
+        shown: Callable[[Frame, Planes], None] | None = None,
     ) -> None:
         self._shown = shown
         self._path = path
@@ -104,7 +104,8 @@ class SegmentedVideoSink:
         """
         planes = self._writer.canvas(tracks.frame)
         self._annotator.draw(tracks, planes)
-        self._shown(tracks.frame, planes)
+        if self._shown:
+            self._shown(tracks.frame, planes)
         self._writer.write(tracks.frame)
 
     def cut(self) -> None:

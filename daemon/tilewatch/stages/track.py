@@ -33,7 +33,7 @@ class Decoder(Protocol):
 class Tracker:
     """RawHeads in, Tracks out. One for each video: ids start from 1, and nothing is shared unless it is to `follow`."""
 
-    def __init__(self, decode: Decoder, settings: Settings) -> None:
+    def __init__(self, decode: Decoder, settings: Settings, *, first_id: int = 1) -> None:
         self._decode = decode
         self._settings = settings
         self._detect: DetectSettings = settings.detect
@@ -41,7 +41,7 @@ class Tracker:
         self._room = Room()
         self._memory = TileMemory() if settings.tile.gate == "motion" else None
         self._area = WatchedArea(settings.tile.roi, settings.tile.ignore)
-        self._bytetrack = _bytetrack(settings) if settings.tracking.enable_tracking else None
+        self._bytetrack = _bytetrack(settings, first_id) if settings.tracking.enable_tracking else None
 
     def __call__(self, heads: RawHeads) -> Tracks:
         """Return what is reported of one frame. Runs on the track lane."""

@@ -21,7 +21,7 @@ from tilewatch.video.muxer import Muxer
 from tilewatch.video.opening import packets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from av.container import InputContainer
@@ -129,12 +129,7 @@ class SegmentedWriter:
         self.cut()
         if not self.segments:
             raise SinkError(f"{path}: no frame was written")
-        film = Film(path, self._info, self.segments[0].first_pts)
-        try:
-            self._join(film)
-        finally:
-            film.abort()  # nothing any more once it is closed
-            self._warnings += film.warnings
+        self._warnings += join(self._folder, self._info, self.segments, path)
 
     def abort(self) -> None:
         """Remove the segment that is open; never raises. Idempotent."""
@@ -161,39 +156,69 @@ class SegmentedWriter:
             source.release()
         return _OpenSegment(path, self._encoding, self._easel.look, self._traits, first_pts)
 
-    def _join(self, film: Film) -> None:
-        with self._opened(self.segments[0]) as container:
-            template = container.streams.video[0]
-            header = template.codec_context.extradata
-            stream = film.open(lambda output: output.add_stream_from_template(template))
-        last_dts: int | None = None
-        for segment in self.segments:
-            for packet in self._packets(segment, header, film.origin):
-                # with a variable rate the first pictures of a segment may be decoded before the last one's end
-                packet.dts = packet.dts if last_dts is None else max(packet.dts or 0, last_dts + 1)
-                last_dts = packet.dts
-                packet.stream = stream
-                film.pictures([packet], reached=packet.pts or 0)
-        film.close([], sum(segment.frames for segment in self.segments))
 
-    def _packets(self, segment: Segment, header: bytes | None, origin: int) -> Iterator[Packet[VideoStream]]:
-        """Yield a segment's packets in ticks of the source, shifted to their place in the output."""
-        with self._opened(segment) as container:
-            stream = container.streams.video[0]
-            if stream.codec_context.extradata != header:
-                raise SinkError(f"{segment.name}: is encoded in another way than the first segment: process it again")
-            ticks = (stream.time_base or self._info.time_base) / self._info.time_base
-            shift = segment.first_pts - origin
-            for packet in packets_of(container, stream):
-                packet.pts, packet.dts = (round((at or 0) * ticks) + shift for at in (packet.pts, packet.dts))
-                packet.time_base = self._info.time_base
-                yield packet
+def join(
+    folder: Path, info: StreamInfo, segments: Sequence[Segment], path: Path, go_on: Callable[[], None] = lambda: None
+) -> Sequence[str]:
+    """Write segments with the source's sound into one video, and return what a person must know of it. Blocking.
 
-    @contextmanager
-    def _opened(self, segment: Segment) -> Iterator[InputContainer]:
-        path = self._folder / segment.name
-        with writing(path), av.open(os.path.abspath(path)) as container:  # noqa: PTH100 keeps links
-            yield container
+    Args:
+        folder: of the segments.
+        info: of the source.
+        segments: at least one.
+        path: of the video.
+        go_on: is called before every picture; what it raises ends the joining, and nothing of the video stays.
+
+    Raises:
+        SinkError: one of them does not fit or is damaged, or the file system refused; DiskFullError when the volume is
+            full.
+    """
+    film = Film(path, info, segments[0].first_pts)
+    try:
+        _join(film, folder, info, segments, go_on)
+    finally:
+        film.abort()  # nothing any more once it is closed
+    return film.warnings
+
+
+def _join(film: Film, folder: Path, info: StreamInfo, segments: Sequence[Segment], go_on: Callable[[], None]) -> None:
+    with _opened(folder, segments[0]) as container:
+        template = container.streams.video[0]
+        header = template.codec_context.extradata
+        stream = film.open(lambda output: output.add_stream_from_template(template))
+    last_dts: int | None = None
+    for segment in segments:
+        for packet in _packets(folder, info, segment, header, film.origin):
+            go_on()
+            # with a variable rate the first pictures of a segment may be decoded before the last one's end
+            packet.dts = packet.dts if last_dts is None else max(packet.dts or 0, last_dts + 1)
+            last_dts = packet.dts
+            packet.stream = stream
+            film.pictures([packet], reached=packet.pts or 0)
+    film.close([], sum(segment.frames for segment in segments))
+
+
+def _packets(
+    folder: Path, info: StreamInfo, segment: Segment, header: bytes | None, origin: int
+) -> Iterator[Packet[VideoStream]]:
+    """Yield a segment's packets in ticks of the source, shifted to their place in the output."""
+    with _opened(folder, segment) as container:
+        stream = container.streams.video[0]
+        if stream.codec_context.extradata != header:
+            raise SinkError(f"{segment.name}: is encoded in another way than the first segment: process it again")
+        ticks = (stream.time_base or info.time_base) / info.time_base
+        shift = segment.first_pts - origin
+        for packet in packets_of(container, stream):
+            packet.pts, packet.dts = (round((at or 0) * ticks) + shift for at in (packet.pts, packet.dts))
+            packet.time_base = info.time_base
+            yield packet
+
+
+@contextmanager
+def _opened(folder: Path, segment: Segment) -> Iterator[InputContainer]:
+    path = folder / segment.name
+    with writing(path), av.open(os.path.abspath(path)) as container:  # noqa: PTH100 keeps links
+        yield container
 
 
 class _OpenSegment:

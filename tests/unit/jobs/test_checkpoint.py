@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tilewatch.jobs.checkpoint import FILE, Checkpoint, load
+from tilewatch.jobs.checkpoint import EARLIER, FILE, Checkpoint, keep, load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,3 +41,15 @@ def test_damaged_or_missing_checkpoint_means_starting_over(tmp_path: Path) -> No
     for content in (b"", b"{", b"[]", b'{"schema": 2}', b'{"schema": 1}', b"\xff\xfe"):
         (tmp_path / FILE).write_bytes(content)
         assert load(tmp_path, "a") is None
+
+
+def test_earlier_checkpoint_is_kept_beside_the_next(tmp_path: Path) -> None:
+    """Work that cannot be done again has one to go back to; without a first one there is nothing to keep."""
+    keep(tmp_path)
+    assert load(tmp_path, "a", EARLIER) is None
+    POINT.save(tmp_path)
+    keep(tmp_path)
+    replace(POINT, next_index=500).save(tmp_path)
+    (tmp_path / FILE).write_bytes(b"{")
+    assert load(tmp_path, "a") is None
+    assert load(tmp_path, "a", EARLIER) == POINT

@@ -105,3 +105,14 @@ def test_lost_ledger_is_told_of_all_complete_results(tmp_path: Path) -> None:
         ("a.mp4", "1-a", str(tmp_path / "a")),
         ("sub/b.mp4", "1-b", str(tmp_path / "sub/b")),
     }
+
+
+def test_name_of_a_result_in_work_is_not_free(tmp_path: Path) -> None:
+    """Two that begin in one second, of one daemon or two, must not replace each other when they appear."""
+    assert places.free_name(tmp_path, "noon") == "noon"
+    (tmp_path / "noon").mkdir()
+    (tmp_path / ".noon-2.1-0123abcd.partial").mkdir()
+    mine = tmp_path / ".noon-3.1-0123abcd.partial"
+    mine.mkdir()
+    assert places.free_name(tmp_path, "noon") == "noon-4"
+    assert places.free_name(tmp_path, "noon", but=mine) == "noon-3"

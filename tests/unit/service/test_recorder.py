@@ -12,6 +12,7 @@ import pytest
 from tests.support.records import make_context, make_frame, make_info, make_tracks
 from tilewatch.engines.base import EngineInfo
 from tilewatch.errors import DiskFullError, FrameError, SinkError
+from tilewatch.service.lastid import LastId
 from tilewatch.service.recorder import Recorder
 from tilewatch.settings import Settings, load
 from tilewatch.sinks.jsonl import JsonlSink
@@ -60,9 +61,8 @@ class FakeDetector:
     full: bool = False
     engine: Any = field(default_factory=type("Engine", (), {"info": ENGINE}))
 
-    def video(self, _info: StreamInfo, _folder: ResultFolder) -> list[Any]:
-        """Give none."""
-        return []
+    def segmented(self, _info: StreamInfo, _folder: ResultFolder, _work: Path) -> None:
+        """Give no video."""
 
     def rows(self, _info: StreamInfo, folder: ResultFolder) -> list[Sink]:
         """Give rows, or a full volume."""
@@ -77,7 +77,8 @@ def detector(tmp_path: Path) -> FakeDetector:
 
 def make_recorder(detector: Any) -> Recorder:
     """Return the recorder of a camera that is connected."""
-    recorder = Recorder("gate", detector, metrics.create().stream("gate"), 0)
+    ids = LastId.of(detector.settings.path.output_dir, "gate")
+    recorder = Recorder("gate", detector, metrics.create().stream("gate"), 0, ids)
     recorder.connected(replace(make_info(path=Path("gate")), live=True))
     return recorder
 
@@ -163,7 +164,7 @@ def test_result_that_cannot_be_written_is_given_up_whole_and_the_next_one_begins
         recorder.write(at(0, 0))
     recorder.abort()
     recorder.abort()
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert [path for path in (tmp_path / "gate").rglob("*") if path.is_file()] == []
     detector.full = False
     recorder.write(at(3, 3))
     recorder.close()

@@ -45,10 +45,12 @@ def assert_same(one: Tracks, other: Tracks) -> None:
 
 
 def test_every_frame_comes_back_to_the_bit(tmp_path: Path) -> None:
-    """Arrays with their types, the box account and the index; also of a frame without objects."""
+    """Arrays with their types, the box account, index, time and size; also of a frame without objects."""
     journal = written(tmp_path / "journal", FRAMES)
     found = list(entries(tmp_path / "journal", journal.length))
-    assert [entry.index for entry in found] == [0, 1, 4]
+    frames = [tracks.frame for tracks in FRAMES]
+    told = [(entry.index, entry.pts, entry.width, entry.height) for entry in found]
+    assert told == [(frame.index, frame.pts, frame.width, frame.height) for frame in frames]
     for entry, tracks in zip(found, FRAMES, strict=True):
         assert_same(entry.tracks(make_frame(entry.index)), tracks)
 

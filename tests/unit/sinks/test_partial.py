@@ -26,7 +26,7 @@ OWNER = """
 import sys
 from pathlib import Path
 from tilewatch.sinks.partial import PartialFolder
-folder = PartialFolder(Path(sys.argv[1]), "clip")
+folder = PartialFolder.make(Path(sys.argv[1]), "clip")
 print(folder.root, flush=True)
 sys.stdin.read()
 """
@@ -86,7 +86,7 @@ def test_earlier_result_stays_when_the_new_one_cannot_be_moved(tmp_path: Path) -
     earlier = tmp_path / "clip"
     earlier.mkdir()
     (earlier / "manifest.json").write_text(MANIFEST)
-    folder = PartialFolder(tmp_path, "clip")
+    folder = PartialFolder.make(tmp_path, "clip")
     folder.result.rmdir()
     with pytest.raises(FileNotFoundError):
         folder.swap_in(earlier)
@@ -111,7 +111,7 @@ def test_long_names_are_cut_to_what_a_file_system_takes(tmp_path: Path, name: st
     """At most 255 bytes, never in the middle of a letter, and different names stay different."""
     assert len(os.fsencode(shortened(name))) <= NAME_MAX
     assert shortened(name) != shortened(name + "y")
-    folder = PartialFolder(tmp_path, name)
+    folder = PartialFolder.make(tmp_path, name)
     folder.remove()
     assert names(tmp_path) == []
 
