@@ -469,3 +469,40 @@ def explain(
             kept[left] = <int>o
             left += keep[o]
     return left
+
+
+cdef inline bint within(const double* box, const double* rect) noexcept nogil:
+    return box[LEFT] > rect[LEFT] and box[TOP] > rect[TOP] and box[RIGHT] < rect[RIGHT] and box[BOTTOM] < rect[BOTTOM]
+
+
+cdef inline int bits(Word word) noexcept nogil:
+    cdef int count = 0
+    while word:
+        word &= word - 1
+        count += 1
+    return count
+
+
+def doubt(
+    const double[:, ::1] boxes, const short[::1] tile, const int[::1] head, const unsigned char[::1] shut,
+    const unsigned long long[:, ::1] seen, const double[:, ::1] whole, const unsigned char[::1] current,
+    const int[::1] neighbours, double denied, double[::1] score,
+):
+    cdef Py_ssize_t n = boxes.shape[0], words = seen.shape[1], g, k, w
+    cdef int balance, t
+    with nogil:
+        for g in range(n):
+            if shut[g]:
+                continue
+            balance = 0
+            # Whoever sees an object whole shares pixels with the tile of its surest box.
+            for k in range(neighbours[tile[g]], neighbours[tile[g] + 1]):
+                t = neighbours[k]
+                if current[t] and within(&boxes[g, 0], &whole[t, 0]) and not (seen[head[g], t >> 6] >> (t & 63)) & 1:
+                    balance += 1
+            if balance == 0:
+                continue
+            for w in range(words):
+                balance -= bits(seen[head[g], w])
+            if balance >= 0:
+                score[g] *= denied

@@ -81,7 +81,7 @@ def merges(clip: Path, model: Path, people: People, python: Path | None) -> Iter
     theirs: dict[str, dict[float, Score]] = {}
     for confidence in CONFIDENCES:
         sure = [boxes.take(boxes.score >= confidence) for boxes in frames]
-        ours[confidence] = score([_merged(boxes, tiles) for boxes in sure], people)
+        ours[confidence] = score([_merged(boxes, tiles, confidence) for boxes in sure], people)
         for name, merged in _peers(python, sure, clip.parent):
             theirs.setdefault(name, {})[confidence] = score(merged, people)
     yield "tilewatch", ours
@@ -119,9 +119,10 @@ def look(engine: ModelEngine, frame: Frame, tiles: Tiles) -> rules.Seen:
     return found.take(np.flatnonzero(single))
 
 
-def _merged(boxes: rules.Seen, tiles: Tiles) -> F32:
+def _merged(boxes: rules.Seen, tiles: Tiles, confidence: float) -> F32:
     placed, sure = boxes.boxes.astype(np.float32), boxes.score.astype(np.float32)
-    return merge_tiles(placed, sure, boxes.label, boxes.tile, tiles, iou_threshold=IOU).detections.xyxy
+    found = merge_tiles(placed, sure, boxes.label, boxes.tile, tiles, iou_threshold=IOU).detections
+    return found.xyxy[found.score >= confidence]
 
 
 def _peers(python: Path | None, frames: list[rules.Seen], folder: Path) -> Iterator[tuple[str, list[F32]]]:

@@ -76,7 +76,8 @@ def field(folder: Path, name: str, model: Path, videos: Path) -> Field:
     """Return a place to work at."""
     out = folder / name
     out.mkdir()
-    more = {"PYTHONFAULTHANDLER": "1", "MAX_ATTEMPTS": "1000", "MAX_STREAMS": "2", "DRAIN_SECONDS": str(DRAIN_SECONDS), "LOG_LEVEL": "error"}
+    more = {"MAX_ATTEMPTS": "1000", "MAX_STREAMS": "2", "DRAIN_SECONDS": str(DRAIN_SECONDS), "LOG_LEVEL": "error"}
+    more["PYTHONFAULTHANDLER"] = "1"
     places = {"WATCH_DIR": str(videos), "OUTPUT_DIR": str(out), "MODEL_PATH": str(model)}
     return Field(videos, out, {**SETTINGS, **more, **places})
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tilewatch.records import F32, Bool, TileBatch, Tiles
+    from tilewatch.records import F32, I32, Bool, TileBatch, Tiles
 
 
 class Standing(NamedTuple):
@@ -29,6 +29,8 @@ class Standing(NamedTuple):
     """In frame pixels, with their place in `tiles`."""
     tiles: Tiles
     """The tiles that were inferred, and behind them those that were not."""
+    current: Bool
+    """(T,) the tiles whose word holds for this frame: inferred now, or since when nothing has moved."""
     outdated: int
     """Candidates dropped, since a fresh tile knows better."""
 
@@ -51,9 +53,15 @@ class TileMemory:
         parts = [*_split(fresh, len(batch.tiles)), *(self._known.get(key, none()) for key in _keys(still))]
         self._known = dict(zip(_keys(tiles), parts, strict=True))
         everything = _join(parts)
+        current = np.concatenate([np.ones(len(batch.tiles), np.bool_), ~_moved(still, batch)])
         old = everything.tile >= len(batch.tiles)
         old[old] = _outdated(everything.xyxy[old], batch)
-        return Standing(_taken(everything, ~old), tiles, int(old.sum()))
+        return Standing(_taken(everything, ~old), tiles, current, int(old.sum()))
+
+
+def _moved(tiles: Tiles, batch: TileBatch) -> Bool:
+    """Return (T,) bool: the tiles in which something moved since they were inferred."""
+    return np.ones(len(tiles), np.bool_) if batch.moved is None else _touch(tiles.rects, batch.moved)
 
 
 def _outdated(xyxy: F32, batch: TileBatch) -> Bool:
@@ -66,7 +74,7 @@ def _outdated(xyxy: F32, batch: TileBatch) -> Bool:
     return outdated
 
 
-def _touch(xyxy: F32, moved: Bool) -> Bool:
+def _touch(xyxy: F32 | I32, moved: Bool) -> Bool:
     """Return (N,) bool: the boxes that touch a marked block."""
     total = np.pad(moved.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     low, high = np.floor(xyxy[:, :2] / BLOCK).astype(int), np.ceil(xyxy[:, 2:] / BLOCK).astype(int)

@@ -124,3 +124,17 @@ def explain(
     kept: NDArray[int32],
 ) -> int:
     """Write to `kept` (G,) the groups that are no fragment of another one; return how many. `keep` (G,) is scratch."""
+
+def doubt(
+    boxes: NDArray[float64],
+    tile: NDArray[int16],
+    head: NDArray[int32],
+    shut: NDArray[uint8],
+    seen: NDArray[uint64],
+    whole: NDArray[float64],
+    current: NDArray[uint8],
+    neighbours: NDArray[int32],
+    denied: float,
+    score: NDArray[float64],
+) -> None:
+    """Lower the `score` (G,) of groups that as many tiles deny as report; `neighbours` as `share` left them."""

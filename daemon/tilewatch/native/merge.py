@@ -20,7 +20,7 @@ from tilewatch.records import BoxCount, Detections
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tilewatch.records import F32, I16, I32, Tiles
+    from tilewatch.records import F32, I16, I32, Bool, Tiles
 
     F64 = NDArray[np.float64]
 
@@ -50,6 +50,7 @@ def merge_tiles(  # noqa: PLR0913 the arrays of a detection, and how to merge th
     iou_threshold: float,
     method: Method = "seam",
     agnostic: bool = False,
+    current: Bool | None = None,
     room: Room | None = None,
 ) -> Merged:
     """Merge the boxes of one frame.
@@ -64,6 +65,7 @@ def merge_tiles(  # noqa: PLR0913 the arrays of a detection, and how to merge th
         method: 'seam' as above; 'nms' is non-maximum suppression over the whole frame as if there were no tiles, and
             'ios' the same with the overlap measured by the smaller box instead of the union.
         agnostic: classes make no difference.
+        current: (T,) bool, the tiles whose silence counts against an object; None: all.
         room: scratch arrays of earlier calls.
 
     The result depends on neither the order of the boxes nor that of the tiles. Boxes without an area, with NaN or
@@ -73,7 +75,7 @@ def merge_tiles(  # noqa: PLR0913 the arrays of a detection, and how to merge th
     seen = _canonical(_given(room, xyxy, score, label, tile), tiles, room)
     single, kind = _suppress(seen, np.zeros_like(seen.label) if agnostic else seen.label, iou_threshold, method, room)
     if method == "seam" and len(kind):
-        single, joined = _join(single, kind, tiles, room)
+        single, joined = _join(single, kind, tiles, np.ones(len(tiles), np.bool_) if current is None else current, room)
     kept = len(single.score)
     return Merged(
         _detections(single), BoxCount(found=found, kept=kept, merged=joined, suppressed=found - kept - joined)
@@ -148,10 +150,10 @@ def _suppress(seen: Seen, kind: I32, threshold: float, method: Method, room: Roo
     return single, single.label if kind is seen.label else kind[:left]
 
 
-def _join(seen: Seen, kind: I32, tiles: Tiles, room: Room) -> tuple[Seen, int]:
+def _join(seen: Seen, kind: I32, tiles: Tiles, current: Bool, room: Room) -> tuple[Seen, int]:
     """Return one box an object, in canonical order, and how many boxes were joined into another one."""
     if not COMPILED:
-        return reference.join(seen, kind, tiles)
+        return reference.join(seen, kind, tiles, current)
     n, rects = len(kind), _facts(tiles).rects
     sides, parts = _share(seen, tiles, room)
     pairs, weight = _links(seen, kind, sides.cuts, parts, room)
@@ -176,6 +178,10 @@ def _join(seen: Seen, kind: I32, tiles: Tiles, room: Room) -> tuple[Seen, int]:
             kept,
         )
     )
+    _merge.doubt(
+        *(merged.boxes, merged.tile, lone.head, lone.shut, groups, _facts(tiles).whole, current.view(np.uint8)),
+        *(sides.neighbours, reference.DENIED, merged.score),
+    )
     return _canonical(_take(room, "single", merged, kept[:left]), tiles, room), n - count
 
 
@@ -192,6 +198,8 @@ class _Facts(NamedTuple):
     """(T, 4) 1: the grid made this side."""
     trust: F64
     """(T,) what their boxes weigh."""
+    whole: F64
+    """(T, 4) frame pixels: strictly within it an object is seen whole."""
 
 
 @lru_cache(maxsize=4)
@@ -203,6 +211,7 @@ def _facts(tiles: Tiles) -> _Facts:
         margin=reference.cut_margin(tiles),
         inner=tiles.inner.astype(np.uint8),
         trust=reference.tile_trust(tiles),
+        whole=reference.whole(tiles),
     )
 
 
@@ -215,6 +224,8 @@ class _Sides(NamedTuple):
     """(N,) how many are."""
     inside: NDArray[np.uint8]
     """(N,) 1: no other tile sees any of it."""
+    neighbours: I32
+    """The lists of tiles that share pixels, as `_merge.share` makes them."""
 
 
 class _Lone(NamedTuple):
@@ -231,16 +242,20 @@ class _Lone(NamedTuple):
 def _share(seen: Seen, tiles: Tiles, room: Room) -> tuple[_Sides, tuple[F64, I32]]:
     """Return the cut sides, (P, 4) the parts of boxes in the area two tiles share, and (P, 2) box and other tile."""
     n, most, found = len(seen.score), 0, PARTS_A_BOX * len(seen.score)
-    sides = _Sides(room("cut", n, np.uint8, (4,)), room("cuts", n, np.uint8), room("inside", n, np.uint8))
-    neighbours = room("neighbours", (len(tiles) + 1) ** 2, np.int32)
+    sides = _Sides(
+        room("cut", n, np.uint8, (4,)),
+        room("cuts", n, np.uint8),
+        room("inside", n, np.uint8),
+        room("neighbours", (len(tiles) + 1) ** 2, np.int32),
+    )
     facts = _facts(tiles)
     part, whose = room("part", 0, np.float64, (4,)), room("whose", 0, np.int32, (2,))
     while found > most:
         most = found
         part, whose = room("part", most, np.float64, (4,)), room("whose", most, np.int32, (2,))
         found = _merge.share(
-            *(seen.boxes, seen.tile, facts.rects, facts.margin, facts.inner, reference.STRIP, neighbours),
-            *sides,
+            *(seen.boxes, seen.tile, facts.rects, facts.margin, facts.inner, reference.STRIP, sides.neighbours),
+            *(sides.cut, sides.cuts, sides.inside),
             part,
             whose,
         )
@@ -271,7 +286,7 @@ def _fuse(seen: Seen, tiles: Tiles, sides: _Sides, parent: I32, room: Room) -> t
     members, sums = room("members", 4 * n, np.int32), room("sums", n // 2, np.float64, (2, 4))
     trust = _facts(tiles).trust
     groups = _merge.fuse(
-        *(*seen, trust, reference.TRUST_CUT, *sides, parent, members, sums),
+        *(*seen, trust, reference.TRUST_CUT, sides.cut, sides.cuts, sides.inside, parent, members, sums),
         *(merged.boxes, merged.score, merged.label, merged.tile, *lone),
     )
     return merged.first(groups), _Lone(lone.fragment[:groups], lone.head[:groups], lone.shut[:groups])

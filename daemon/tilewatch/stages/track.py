@@ -90,9 +90,9 @@ class Tracker:
     def _merge(self, heads: RawHeads) -> Merged:
         tiles, candidates = heads.batch.tiles, self._decode(heads.outputs)
         candidates = candidates._replace(xyxy=to_frame(candidates.xyxy, candidates.tile, tiles))
-        outdated = 0
+        current, outdated = None, 0
         if self._memory is not None:
-            candidates, tiles, outdated = self._memory.complete(candidates, heads.batch)
+            candidates, tiles, current, outdated = self._memory.complete(candidates, heads.batch)
         inside = self._area.holds(candidates.xyxy, heads.frame)
         merged = merge_tiles(
             *(
@@ -105,6 +105,7 @@ class Tracker:
             iou_threshold=self._detect.iou_threshold,
             method=self._how.method,
             agnostic=self._how.class_agnostic,
+            current=current,
             room=self._room,
         )
         dropped = len(inside) - int(inside.sum()) + outdated

@@ -84,3 +84,12 @@ def test_old_word_stands_where_nothing_moved_or_nobody_else_looked() -> None:
     memory.complete(found((0, 600), (1, 600)), batch(0, 1))
     assert told(memory.complete(found(), batch(0, moved=[(9, 75)]))) == [(560, 600)]
     assert told(memory.complete(found(), batch(moved=[(1, 75)]))) == [(560, 600)]
+
+
+def test_silence_of_a_tile_holds_until_something_moves_in_it() -> None:
+    """What was inferred now, or has stood still since, shows the frame as it is."""
+    memory = TileMemory()
+    assert memory.complete(found(), batch(0, 1)).current.tolist() == [True, True]
+    assert memory.complete(found(), batch(0)).current.tolist() == [True, True]
+    assert memory.complete(found(), batch(0, moved=[(1, 100)])).current.tolist() == [True, False]
+    assert memory.complete(found(), batch(1, moved=[(1, 100)])).current.tolist() == [True, True]

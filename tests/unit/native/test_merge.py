@@ -115,6 +115,53 @@ def test_classes_make_no_difference_to_any_rule_when_asked() -> None:
     assert (boxes(found), found.boxes.suppressed) == ([[300, 100, 640, 300]], 1)
 
 
+WHOLE_IN_BOTH = (570.0, 100.0, 620.0, 200.0)
+
+
+def sure(rows: Sequence[Sequence[float]], **options: Any) -> list[float]:
+    """Return the merged boxes' scores, rounded."""
+    return [round(score, 3) for score in run(rows, **options).detections.score.tolist()]
+
+
+def test_object_that_a_tile_saw_whole_and_denies_is_less_sure() -> None:
+    """Two tiles look at the same pixels: one's word against the other's silence."""
+    assert sure([(*WHOLE_IN_BOTH, 0.5, 0, 0)]) == [0.4]
+    assert sure([(*WHOLE_IN_BOTH, 0.5, 0, 1)]) == [0.4]
+    assert sure([(*WHOLE_IN_BOTH, 0.5, 0, 0), (*WHOLE_IN_BOTH, 0.4, 0, 1)]) == [0.5]
+    assert boxes(run([(*WHOLE_IN_BOTH, 0.5, 0, 0)])) == [[570, 100, 620, 200]]
+
+
+def test_silence_about_what_was_not_seen_whole_says_nothing() -> None:
+    """Cut by the other tile's side, or nearly, or outside of it altogether: its score stands."""
+    assert sure([(500, 100, 620, 200, 0.5, 0, 0)]) == [0.5]
+    assert sure([(566, 100, 620, 200, 0.5, 0, 0)]) == [0.5]
+    assert sure([(100, 100, 200, 200, 0.5, 0, 0)]) == [0.5]
+    assert sure([(570, 0, 620, 640, 0.5, 0, 0)]) == [0.4], "what ends at the frame's own side is whole"
+
+
+def test_silence_of_a_tile_that_may_be_out_of_date_says_nothing() -> None:
+    """Something moved in it since it was looked at."""
+    assert sure([(*WHOLE_IN_BOTH, 0.5, 0, 0)], current=np.array([True, False])) == [0.5]
+    assert sure([(*WHOLE_IN_BOTH, 0.5, 0, 1)], current=np.array([True, False])) == [0.4]
+
+
+def test_full_frame_pass_denies_nothing_and_is_denied() -> None:
+    """It does not see what is small; what it alone saw of an area that tiles see better is less sure."""
+    tiles = plan(*FRAME, TileSettings(size=640, overlap=80, full_frame="on")).tiles
+    assert tiles.full_frame.tolist() == [False, False, True]
+    assert sure([(100, 100, 200, 200, 0.5, 0, 0)], tiles=tiles) == [0.5]
+    assert sure([(100, 100, 200, 200, 0.5, 0, 2)], tiles=tiles) == [0.4]
+    assert sure([(100, 100, 800, 200, 0.5, 0, 2)], tiles=tiles) == [0.5]
+
+
+def test_object_that_more_tiles_report_than_deny_is_as_sure_as_ever() -> None:
+    """Where four tiles meet, one against two is outvoted; two against one is not, nor one against one."""
+    tiles = plan(1200, 1200, TileSettings(size=640, overlap=80)).tiles
+    spot = (580.0, 580.0, 620.0, 620.0)
+    scores = {count: sure([(*spot, 0.5, 0, tile) for tile in range(count)], tiles=tiles) for count in (1, 2, 3, 4)}
+    assert scores == {1: [0.4], 2: [0.4], 3: [0.5], 4: [0.5]}
+
+
 def test_plain_suppression_knows_no_tiles_and_rebuilds_nothing() -> None:
     """'nms' and 'ios': boxes stay as they are or go, whatever tile they are of; only the measure of overlap differs."""
     rows = [(500, 100, 640, 200, 0.8, 0, 0), (520, 100, 640, 200, 0.7, 0, 1), (600, 150, 640, 200, 0.6, 0, 1)]
@@ -196,6 +243,7 @@ options = st.fixed_dictionaries(
         "iou": st.sampled_from([0.3, 0.7, 1.0]),
         "agnostic": st.booleans(),
         "method": st.sampled_from(["seam", "seam", "nms", "ios"]),
+        "current": st.lists(st.booleans(), min_size=len(SCENE_TILES), max_size=len(SCENE_TILES)).map(np.array),
     }
 )
 

@@ -14,6 +14,9 @@
    is.
 6. A left-over cut box that lies to 70 % inside a larger one of its class which has no box of that tile, and shows at
    least 30 % of what that tile could see of it, is a fragment of it and dropped.
+7. An object that as many tiles deny as report it is less sure: its score falls to 0.8 of what it was. A tile denies
+   what it saw whole, no side of it cut, without reporting it. The full-frame pass denies nothing, since it does not see
+   what is small; nor does a tile that was not looked at in this frame and may be out of date.
 
 Where classes make no difference, all boxes count as of one class in every rule.
 """
@@ -27,7 +30,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tilewatch.records import I16, I32, Tiles
+    from tilewatch.records import I16, I32, Bool, Tiles
 
     F64 = NDArray[np.float64]
     Bits = NDArray[np.uint64]
@@ -39,6 +42,7 @@ DISCOUNT = 0.9
 CUT_PIXELS, CUT_SHARE = 3.0, 0.012
 TRUST_CUT, TRUST_FULL_FRAME = 0.6, 0.35
 CONTAINED, SHOWN = 0.7, 0.3
+DENIED = 0.8
 WORD = 64
 
 
@@ -113,6 +117,14 @@ def cut_margin(tiles: Tiles) -> F64:
     return margin
 
 
+def whole(tiles: Tiles) -> F64:
+    """Return (T, 4) float64 strictly within which nothing is cut; nothing of the full-frame pass: rule 7."""
+    margin = np.where(tiles.inner, cut_margin(tiles)[:, None], -1.0)  # what ends at the frame's side is whole
+    rects: F64 = tiles.rects + margin * [1, 1, -1, -1]
+    rects[tiles.full_frame] = 0
+    return rects
+
+
 def tile_bits(tile: I16, tiles: int) -> Bits:
     """Return (N, W) uint64 with the bit of each box's tile set."""
     bits = np.zeros((len(tile), (tiles + WORD - 1) // WORD), np.uint64)
@@ -125,8 +137,8 @@ def tile_trust(tiles: Tiles) -> F64:
     return np.where(tiles.full_frame, TRUST_FULL_FRAME, 1.0)
 
 
-def join(seen: Seen, kind: I32, tiles: Tiles) -> tuple[Seen, int]:
-    """Return one box an object, in canonical order, and how many boxes were joined into another one: rules 2 to 6."""
+def join(seen: Seen, kind: I32, tiles: Tiles, current: Bool) -> tuple[Seen, int]:
+    """Return one box an object, in canonical order, and how many boxes were joined into another one: rules 2 to 7."""
     cut = cut_sides(seen, tiles)
     cuts = cut.sum(axis=1, dtype=np.uint8)
     groups = _groups(seen, _links(seen, kind, tiles, cuts))
@@ -141,6 +153,8 @@ def join(seen: Seen, kind: I32, tiles: Tiles) -> tuple[Seen, int]:
     fragment = np.where(np.array([len(members) == 1 for members in groups]) & (cuts[best] > 0), merged.tile, -1)
     tiles_of = [set(seen.tile[members].tolist()) for members in groups]
     keep = _explained(merged, kind[best], fragment.astype(np.int32), tiles_of, tiles)
+    denied = _denials(merged.boxes, tiles_of, whole(tiles), current) >= [len(reporters) for reporters in tiles_of]
+    merged = merged._replace(score=np.where(denied, DENIED * merged.score, merged.score))
     return merged.take(np.flatnonzero(keep)).sorted(tiles), len(seen.score) - len(groups)
 
 
@@ -211,6 +225,15 @@ def _explained(merged: Seen, kind: I32, fragment: I32, seen_by: list[set[int]], 
         holds[f] = False
         keep[f] = not any(int(fragment[f]) not in seen_by[o] for o in np.flatnonzero(holds))
     return keep
+
+
+def _denials(boxes: F64, seen_by: list[set[int]], whole: F64, current: Bool) -> I32:
+    """Return (G,) how many current tiles saw all of an object and do not report it: rule 7."""
+    shown = (boxes[:, None, :2] > whole[:, :2]).all(axis=2) & (boxes[:, None, 2:] < whole[:, 2:]).all(axis=2) & current
+    for group, reporters in enumerate(seen_by):
+        shown[group, list(reporters)] = False
+    denials: I32 = shown.sum(axis=1, dtype=np.int32)
+    return denials
 
 
 def _area(boxes: F64) -> F64:
