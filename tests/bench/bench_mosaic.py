@@ -80,7 +80,7 @@ def merges(clip: Path, model: Path, people: People, python: Path | None) -> Iter
     ours: dict[float, Score] = {}
     theirs: dict[str, dict[float, Score]] = {}
     for confidence in CONFIDENCES:
-        sure = [boxes.take(boxes.score >= confidence) for boxes in frames]
+        sure = [boxes.take(np.flatnonzero(boxes.score >= confidence)) for boxes in frames]
         ours[confidence] = score([_merged(boxes, tiles, confidence) for boxes in sure], people)
         for name, merged in _peers(python, sure, clip.parent):
             theirs.setdefault(name, {})[confidence] = score(merged, people)
