@@ -84,7 +84,7 @@ gpu: ## on a machine with an NVIDIA device: TensorRT on it, and how fast; MODEL=
 	$(BIN)/python -m tests.gpu.bench_gpu $(if $(MODEL),--model $(MODEL))
 
 v4l2: ## a local camera, in a virtual machine with the kernel's virtual one; emulated where KVM does not run it
-	$(BIN)/python -m tests.v4l2.machine $(BIN)/python -m pytest tests/v4l2 -rA -p no:cacheprovider
+	$(BIN)/python -m tests.v4l2.machine
 
 bench: ## speed against the bare engine; PEERS=python: against other libraries in that environment too
 	$(BIN)/python -m tests.bench.bench_core

@@ -1,8 +1,8 @@
-"""A virtual machine with a virtual camera, for the tests beside this file: `python -m tests.v4l2.machine COMMAND...`.
+"""A virtual machine with a virtual camera, for the tests beside this file: `python -m tests.v4l2.machine [COMMAND...]`.
 
 Debian's kernel is started in QEMU, with its driver `vivid` (a V4L2 camera that needs no hardware and can be told to
 fail). Its root is this machine's file system, read-only, so that the command runs in there as it would out here, as
-root, with its temporary files in memory. Its output is printed, and its exit code is ours.
+root, with its temporary files in memory. Its output is printed; its exit code is ours. Without a command: the tests.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ BUSYBOX = Path("/usr/bin/busybox")
 QEMU = "qemu-system-x86_64"
 KVM = Path("/dev/kvm")
 MODULES = ("virtio_pci", "9pnet_virtio", "9p", "vivid")
+TESTS = [sys.executable, "-m", "pytest", "tests/v4l2", "-rA", "-p", "no:cacheprovider"]
 ENDED = "the command ended with "
 NOT_RUN = 69
 """Exit code where this machine cannot start one (EX_UNAVAILABLE)."""
@@ -29,7 +30,7 @@ INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc && mount -t sysfs sysfs /sys && mount -t devtmpfs devtmpfs /dev
 modprobe virtio_pci; modprobe 9pnet_virtio; modprobe 9p
-modprobe vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0x0
+modprobe vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0x0 || poweroff -f
 ifconfig lo up
 mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=512000 root /root
 for folder in proc sys dev; do mount --move /$folder /root/$folder; done
@@ -85,11 +86,11 @@ def _unpacked() -> Path:
     if not kernel.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         packages = list(CACHE.glob("linux-image-*.deb")) or [_fetched()]
-        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-            _do("dpkg", "-x", packages[0], folder)
-            _do(BUSYBOX, "depmod", "-b", folder, _version(Path(folder)))
-            Path(folder).rename(kernel)
-            Path(folder).mkdir()
+        half = CACHE / "unpacking"
+        shutil.rmtree(half, ignore_errors=True)
+        _do("dpkg", "-x", packages[0], half)
+        _do(BUSYBOX, "depmod", "-b", half, _version(half))
+        half.rename(kernel)
     return kernel
 
 
@@ -136,7 +137,7 @@ def _needed(dependencies: str) -> set[str]:
 
 def _boot(kernel: Path, initramfs: Path) -> int:
     """Run the machine to its end, print what it says, and return the command's exit code."""
-    arguments = ["-nodefaults", "-no-reboot", "-nographic", "-serial", "stdio", *_processor()]
+    arguments = ["-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio", *_processor()]
     arguments += [
         "-smp",
         str(os.cpu_count()),
@@ -182,4 +183,4 @@ def _do(*command: object, cwd: Path | None = None) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:] or TESTS))

@@ -18,8 +18,10 @@ from pydantic import SecretStr
 from tests.support.daemon import Daemon
 from tests.support.models import tiny_detector
 from tests.v4l2 import vivid
+from tilewatch.doctor import codecs
+from tilewatch.doctor.finding import good
 from tilewatch.errors import FrameError, InputError, StreamEndedError, StreamStalledError, UnreachableError
-from tilewatch.settings import Camera
+from tilewatch.settings import Camera, load
 from tilewatch.video.live import LiveSource, Timeline
 
 if TYPE_CHECKING:
@@ -34,12 +36,16 @@ WAIT = 2.0
 """Seconds after which a silent camera counts as lost here."""
 RATE = 5
 """Frames a second that the virtual camera gives by itself."""
+SIDE = 320
+"""Pixels of the model: one tile holds the whole picture, since an emulated processor is slow."""
 STRANGER = 10001
 HURRIED: dict[str, Any] = {
     "STREAM_TIMEOUT_SECONDS": WAIT,
     "STREAM_BACKOFF_SECONDS": 0.5,
     "STREAM_BACKOFF_CAP_SECONDS": 1.5,
     "SEGMENT_SECONDS": 3,
+    "TILE_SIZE": SIDE,
+    "DRAIN_SECONDS": 60,
 }
 
 
@@ -86,7 +92,7 @@ def test_pictures_come_at_the_rate_of_the_device_and_are_dated() -> None:
         frames = take(source, 16)
         spent = time.time() - begun
     assert [frame.index for frame in frames] == list(range(16))
-    assert {round(after.seconds - before.seconds, 1) for before, after in pairwise(frames[1:])} == {1 / RATE}
+    assert (frames[-1].seconds - frames[1].seconds) / 14 == pytest.approx(1 / RATE, abs=0.02)
     assert spent == pytest.approx(15 / RATE, abs=1.0)
     assert frames[-1].seconds == pytest.approx(time.time(), abs=2)
 
@@ -107,6 +113,7 @@ def test_pictures_come_at_the_rate_of_the_device_and_are_dated() -> None:
 )
 def test_pixel_format_and_size_are_what_the_device_is_set_to(set_to: bytes, name: str) -> None:
     """One that FFmpeg does not read is exchanged for another; the colour bars are the same in all of them."""
+    vivid.set_format(b"YU12", 640, 360)
     with connected() as source:
         bars = np.median(take(source, 1)[0].y, axis=0)
     vivid.set_format(set_to, 640, 360)
@@ -114,7 +121,8 @@ def test_pixel_format_and_size_are_what_the_device_is_set_to(set_to: bytes, name
         frame = take(source, 1)[0]
         assert source._stream.codec_context.pix_fmt == name  # noqa: SLF001 what came, before it was converted
     assert (frame.width, frame.height, frame.u.shape) == (640, 360, (180, 320))
-    assert np.median(frame.y, axis=0)[20::40] == pytest.approx(bars[10::20], abs=8)
+    tolerance = 25 if name == "gray" else 8  # its grey is made by BT.709
+    assert np.median(frame.y, axis=0)[20::40] == pytest.approx(bars[20::40], abs=tolerance)
 
 
 def test_pictures_stay_valid_when_the_device_is_closed() -> None:
@@ -212,6 +220,15 @@ def test_group_of_the_node_is_what_a_user_needs() -> None:
     assert told.endswith(f"may not be opened by {STRANGER}:{STRANGER}: add the user to its group, number {group}")
 
 
+def test_doctor_looks_at_the_device() -> None:
+    """What can be opened, and what is gone."""
+    settings = load(overrides={"SOURCES": f"yard={vivid.NODE}"})
+    yard = settings.source.sources[0]
+    assert codecs._camera(yard, settings) == good("camera yard", "can be opened")  # noqa: SLF001 the codecs take long
+    with vivid.unplugged():
+        assert codecs._camera(yard, settings).text == "there is no such device"  # noqa: SLF001
+
+
 def test_what_is_no_camera_is_told() -> None:
     """A device for something else."""
     assert "gives no pictures" in refusal("/dev/null")
@@ -219,7 +236,7 @@ def test_what_is_no_camera_is_told() -> None:
 
 def test_service_records_over_unplugging_and_silence(tmp_path: Path) -> None:
     """`SOURCES=0`: results by the clock that play, every frame accounted for, a stop that drains."""
-    model = tiny_detector(tmp_path / "tiny.onnx")
+    model = tiny_detector(tmp_path / "tiny.onnx", side=SIDE)
     with Daemon(tmp_path, model, SOURCES="0", **HURRIED) as daemon:
         daemon.until("stream_connected", stream="camera-1", codec="rawvideo", width=320, height=180)
         daemon.until("segment_done")
@@ -246,7 +263,7 @@ def test_service_records_over_unplugging_and_silence(tmp_path: Path) -> None:
 
 def test_service_stops_in_good_order_while_the_device_is_silent(tmp_path: Path) -> None:
     """`SOURCES=yard=/dev/video0`: the stop comes while a picture is waited for."""
-    model = tiny_detector(tmp_path / "tiny.onnx")
+    model = tiny_detector(tmp_path / "tiny.onnx", side=SIDE)
     with Daemon(tmp_path, model, SOURCES=f"yard={vivid.NODE}", **{**HURRIED, "STREAM_TIMEOUT_SECONDS": 10}) as daemon:
         daemon.until("stream_connected", stream="yard")
         daemon.until("segment_done")

@@ -101,9 +101,7 @@ class LiveSource:
         self._packets: Iterator[Packet[VideoStream]] = iter(())
         self._scouted: list[Packet[VideoStream]] | None = []
         self._container: InputContainer | None = None
-        address = camera.address.get_secret_value()
-        local = address.startswith("/")
-        self._device = V4l2Device(self.name, address, timeout_seconds=timeout_seconds) if local else None
+        self._device = self._local(camera) if camera.is_local else None
 
     def open(self) -> StreamInfo:
         """Connect and decode the first picture, which `read` will return.
@@ -168,6 +166,9 @@ class LiveSource:
             self._first()
         assert self._decoder is not None
         return self._decoder.name
+
+    def _local(self, camera: Camera) -> V4l2Device:
+        return V4l2Device(self.name, camera.address.get_secret_value(), timeout_seconds=self._timeout)
 
     def _connect(self) -> InputContainer:
         guards = {"max_pixels": str(self._max_pixels)}

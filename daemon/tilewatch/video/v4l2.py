@@ -92,6 +92,18 @@ class V4l2Device:
         self._number = 0
         self._waiting = select.poll()
 
+    def check(self) -> None:
+        """See whether it can be opened, without a picture.
+
+        Raises:
+            UnreachableError: it is not there, or not ours to use.
+            InputError: it is no camera.
+        """
+        try:
+            self._look()
+        except OSError as error:
+            raise self._refusal(error) from None
+
     def open(self, options: dict[str, str]) -> InputContainer:
         """Open it at the size, the rate and in the pixel format that it is set to.
 
