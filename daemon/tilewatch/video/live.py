@@ -266,17 +266,25 @@ class LiveSource:
                 self._scouted.append(packet)
             items: Sequence[Item] = []
             try:
-                items = decoder.decode(packet) if packet.size else [FrameError(f"{self.name}: a picture is damaged")]
+                items = self._decoded(decoder, packet)
             except FFmpegError as error:
                 yield FrameError(f"{self.name}: a picture is damaged ({error.strerror})")
+            except FrameError as error:
+                yield error
             for item in items:
-                seen = time.monotonic()
                 damaged = isinstance(item, FrameError) or item.is_corrupt
                 yield FrameError(f"{self.name}: a picture is damaged") if damaged else item
+                seen = time.monotonic()  # the time of whoever takes the pictures is not the camera's silence
             if time.monotonic() - seen > self._timeout:
                 self.lost = StreamStalledError(f"{self.name}: sends nothing that can be decoded")
                 return
         self.lost = StreamEndedError(f"{self.name}: the connection was closed")
+
+    def _decoded(self, decoder: Decoder, packet: Packet[VideoStream]) -> Sequence[Item]:
+        """Return the pictures that a packet completes; an empty one would tell the decoder that this was the last."""
+        if not packet.size:
+            raise FrameError(f"{self.name}: a picture came damaged")
+        return decoder.decode(packet)
 
     def _loss(self, error: FFmpegError) -> StreamError:
         if isinstance(error, ExitError):
