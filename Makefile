@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 SOURCES = daemon tests healthcheck setup.py
 MANIFESTS = deploy/kubernetes
 
-.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e monitoring accuracy bench soak docs run check clean workflow-lint kubernetes docker-lint shell-lint container lock bench-container gpu
+.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e monitoring accuracy bench soak docs run check clean workflow-lint kubernetes docker-lint shell-lint container lock bench-container gpu v4l2
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -82,6 +82,9 @@ gpu: ## on a machine with an NVIDIA device: TensorRT on it, and how fast; MODEL=
 	@[ ! -e /dev/nvidiactl ] || $(BIN)/python -c 'import tensorrt' 2>/dev/null || $(BIN)/python -m pip install -q -e '.[nvidia]'
 	$(BIN)/pytest tests/gpu
 	$(BIN)/python -m tests.gpu.bench_gpu $(if $(MODEL),--model $(MODEL))
+
+v4l2: ## a local camera, in a virtual machine with the kernel's virtual one; emulated where KVM does not run it
+	$(BIN)/python -m tests.v4l2.machine
 
 bench: ## speed against the bare engine; PEERS=python: against other libraries in that environment too
 	$(BIN)/python -m tests.bench.bench_core

@@ -80,6 +80,11 @@ class Camera(BaseModel):
     name: str
     address: SecretStr
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a device of this machine (V4L2) rather than on the network."""
+        return self.address.get_secret_value().startswith("/")
+
 
 def _cameras(value: object) -> object:
     """Return the cameras of 'name=rtsp://..., rtsp://..., 0'; anything else as it is."""

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import av
 
 from tilewatch.doctor.finding import Section, absent, bad, doubtful, good
-from tilewatch.errors import ConfigError
+from tilewatch.errors import ConfigError, StreamError
 from tilewatch.video import decoders, probe
 from tilewatch.video.encoder import SOFTWARE
 from tilewatch.video.gstreamer import LAUNCH
+from tilewatch.video.v4l2 import V4l2Device
 
 if TYPE_CHECKING:
     from tilewatch.doctor.finding import Finding
-    from tilewatch.settings import Settings
+    from tilewatch.settings import Camera, Settings
 
 NAMES = {
     "nvdec": "NVDEC (NVIDIA card)",
@@ -35,7 +36,8 @@ def examine(settings: Settings) -> Section:
     decoding = [_decoder(name) for name in decoders.DEVICES]
     encoding = [_encoder(name) for name in probe.DEVICES]
     taken = (_decoder_taken(settings), _encoder_taken(settings))
-    return Section("Video", (_libraries(), _gstreamer(), *decoding, *encoding, *taken))
+    cameras = [_camera(camera, settings) for camera in settings.source.sources if camera.is_local]
+    return Section("Video", (_libraries(), _gstreamer(), *decoding, *encoding, *taken, *cameras))
 
 
 def _libraries() -> Finding:
@@ -77,6 +79,17 @@ def _encoder(name: str) -> Finding:
     if refusal:
         return doubtful(name, f"{NAMES[name]}: {refusal}", INSTEAD)
     return good(name, f"{NAMES[name]}: works")
+
+
+def _camera(camera: Camera, settings: Settings) -> Finding:
+    """Return whether a local camera can be opened; one that cannot is tried again by the service."""
+    name, node = f"camera {camera.name}", camera.address.get_secret_value()
+    try:
+        V4l2Device(name, node, timeout_seconds=settings.stream.timeout_seconds).check()
+    except StreamError as error:
+        found, _, remedy = str(error).removeprefix(f"{name}: ").rpartition(": ")
+        return doubtful(name, found, remedy)
+    return good(name, "can be opened")
 
 
 def _decoder_taken(settings: Settings) -> Finding:

@@ -30,6 +30,7 @@ from tilewatch.video.decoders import Decoders
 from tilewatch.video.opening import packets_of
 from tilewatch.video.planes import Turn, frame_of, picture_of
 from tilewatch.video.source import DECODER_THREADS, DEFAULT_RATE, HIGHEST_RATE, SLICE_THREADS_ONLY
+from tilewatch.video.v4l2 import V4l2Device
 from tilewatch.video.wallclock import TIME_BASE, WallClock
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ RTSP = {
     "probesize": "32",
     "analyzeduration": "0",
 }
-DEVICE = {"protocol_whitelist": "file"}
 
 
 @dataclass(slots=True, eq=False)
@@ -101,6 +101,7 @@ class LiveSource:
         self._packets: Iterator[Packet[VideoStream]] = iter(())
         self._scouted: list[Packet[VideoStream]] | None = []
         self._container: InputContainer | None = None
+        self._device = self._local(camera) if camera.is_local else None
 
     def open(self) -> StreamInfo:
         """Connect and decode the first picture, which `read` will return.
@@ -115,7 +116,8 @@ class LiveSource:
         self._container = self._connect()
         self._stream = self._prepare(self._container)
         self._decoder = SoftwareDecoder(self._stream.codec_context)
-        self._packets = packets_of(self._container, self._stream)
+        packets = packets_of if self._device is None else self._device.packets
+        self._packets = packets(self._container, self._stream)
         self._pictures = self._decode(self._decoder)
         first = self._first()
         info = self._describe(self._container, first)
@@ -165,17 +167,20 @@ class LiveSource:
         assert self._decoder is not None
         return self._decoder.name
 
+    def _local(self, camera: Camera) -> V4l2Device:
+        return V4l2Device(self.name, camera.address.get_secret_value(), timeout_seconds=self._timeout)
+
     def _connect(self) -> InputContainer:
-        address = self._camera.address.get_secret_value()
-        device = address.startswith("/")
-        options = DEVICE if device else {**RTSP, "timeout": str(round(self._timeout * MICROSECONDS))}
-        guards = {**options, "max_pixels": str(self._max_pixels)}
+        guards = {"max_pixels": str(self._max_pixels)}
+        if self._device is not None:
+            return self._device.open(guards)
+        silence = {"timeout": str(round(self._timeout * MICROSECONDS))}
         try:
             container: Any = av.open(
-                address,
+                self._camera.address.get_secret_value(),
                 "r",
-                format="v4l2" if device else "rtsp",
-                options=guards,
+                format="rtsp",
+                options={**RTSP, **silence, **guards},
                 timeout=(self._timeout, self._timeout),
             )
         except FFmpegError as error:
@@ -238,6 +243,8 @@ class LiveSource:
             return
         except FFmpegError as error:
             self.lost = self._loss(error)
+        except TimeoutError:
+            self.lost = self._silence()
         try:
             yield from decoder.decode(None)
         except (EOFError, FFmpegError, DecoderError):
@@ -259,22 +266,33 @@ class LiveSource:
                 self._scouted.append(packet)
             items: Sequence[Item] = []
             try:
-                items = decoder.decode(packet)
+                items = self._decoded(decoder, packet)
             except FFmpegError as error:
                 yield FrameError(f"{self.name}: a picture is damaged ({error.strerror})")
+            except FrameError as error:
+                yield error
             for item in items:
-                seen = time.monotonic()
                 damaged = isinstance(item, FrameError) or item.is_corrupt
                 yield FrameError(f"{self.name}: a picture is damaged") if damaged else item
+                seen = time.monotonic()  # the time of whoever takes the pictures is not the camera's silence
             if time.monotonic() - seen > self._timeout:
                 self.lost = StreamStalledError(f"{self.name}: sends nothing that can be decoded")
                 return
         self.lost = StreamEndedError(f"{self.name}: the connection was closed")
 
+    def _decoded(self, decoder: Decoder, packet: Packet[VideoStream]) -> Sequence[Item]:
+        """Return the pictures that a packet completes; an empty one would tell the decoder that this was the last."""
+        if not packet.size:
+            raise FrameError(f"{self.name}: a picture came damaged")
+        return decoder.decode(packet)
+
     def _loss(self, error: FFmpegError) -> StreamError:
         if isinstance(error, ExitError):
-            return StreamStalledError(f"{self.name}: no picture for {self._timeout:g} s")
+            return self._silence()
         return StreamEndedError(f"{self.name}: the connection broke ({error.strerror})")
+
+    def _silence(self) -> StreamError:
+        return StreamStalledError(f"{self.name}: no picture for {self._timeout:g} s")
 
     def _frame(self, raw: av.VideoFrame) -> Frame:
         try:

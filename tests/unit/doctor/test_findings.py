@@ -171,3 +171,13 @@ def test_every_bad_or_doubtful_line_says_what_to_do() -> None:
         bad("a", "b")  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         doubtful("a", "b")  # type: ignore[call-arg]
+
+
+def test_local_camera_that_is_not_there_is_doubtful_and_says_what_to_do() -> None:
+    """By its name, beside what the service would say; a camera on the network is not looked for."""
+    section = codecs.examine(settings(SOURCES="yard=/dev/null, porch=/dev/none, rtsp://127.0.0.1:1/live"))
+    assert found(section, "camera yard").state == "doubtful"
+    assert found(section, "camera yard").text == "gives no pictures"
+    assert found(section, "camera porch").text == "there is no such device"
+    assert found(section, "camera porch").remedy.startswith("plug it in")
+    assert not [finding for finding in section.findings if finding.name == "camera camera-3"]
