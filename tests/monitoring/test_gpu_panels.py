@@ -17,7 +17,8 @@ from tests.support.disguise import disguise
 from tests.support.models import tiny_detector
 from tests.support.nvml import Cards
 from tests.support.orin import MONITOR, make_orin
-from tests.support.prometheus import Prometheus, ask, needed, wait_for
+from tests.support.prometheus import Prometheus, ask, needed
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

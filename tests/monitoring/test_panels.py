@@ -16,7 +16,8 @@ from tests.support.clips import Clip, make_clip
 from tests.support.daemon import Daemon, free_port
 from tests.support.dashboard import GPU, queries
 from tests.support.models import tiny_detector
-from tests.support.prometheus import Prometheus, needed, wait_for
+from tests.support.prometheus import Prometheus, needed
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
