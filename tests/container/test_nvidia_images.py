@@ -66,7 +66,7 @@ def nvidia_image(engine: None, target: str, context: Path) -> str:
     start = time.monotonic()
     base = make_base(target, context)
     based, tag = time.monotonic(), f"tilewatch:test-{target}"
-    build(tag, target=target, **{f"{target.upper()}_IMAGE": base})
+    build(tag, target=target, arguments=[f"{target.upper()}_IMAGE={base}"])
     seconds = (based - start, time.monotonic() - based)
     print("{}: base made in {:.0f} s, image built in {:.0f} s, what was cached included".format(target, *seconds))
     return tag

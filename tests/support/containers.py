@@ -48,9 +48,9 @@ def inspected(thing: str) -> dict[str, Any]:
     return dict(json.loads(docker("inspect", thing))[0])
 
 
-def build(tag: str, folder: Path = ROOT, target: str = "cpu", **arguments: str) -> None:
-    """Build an image from a folder with the sources, with build arguments."""
-    given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
+def build(tag: str, folder: Path = ROOT, target: str = "cpu", arguments: Sequence[str] = ()) -> None:
+    """Build an image from a folder with the sources, with build arguments as NAME=value."""
+    given = [f"--build-arg={argument}" for argument in arguments]
     docker("build", "-f", folder / "Dockerfile.multi", "--target", target, "-t", tag, *given, folder, timeout=1500)
 
 

@@ -65,7 +65,7 @@ def _copy_nvrtc(target: Path) -> None:
     spec = importlib.util.find_spec("nvidia.cuda_nvrtc") if importlib.util.find_spec("nvidia") else None
     if spec is None or platform.machine() != "x86_64":
         pytest.skip("no package nvidia-cuda-nvrtc-cu12, which is for x86-64, on this machine")
-    (place,) = spec.submodule_search_locations or ()
+    place = next(iter(spec.submodule_search_locations or ()))
     shutil.copytree(Path(place) / "lib", target, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
 
 
