@@ -81,6 +81,4 @@ def _fetch_bindings(folder: Path, version: str) -> None:
     wheel.unlink()
     (folder / "tensorrt_bindings").rename(folder / "tensorrt")
     (facts,) = folder.glob("*.dist-info")
-    metadata = facts / "METADATA"
-    metadata.write_text(metadata.read_text().replace("Name: tensorrt_cu12_bindings", "Name: tensorrt", 1))
     facts.rename(folder / facts.name.replace("tensorrt_cu12_bindings", "tensorrt"))
