@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 SOURCES = daemon tests healthcheck setup.py
 MANIFESTS = deploy/kubernetes
 
-.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e monitoring accuracy bench soak docs run check clean workflow-lint kubernetes docker-lint shell-lint container lock bench-container gpu v4l2
+.PHONY: help install ext ext-debug fmt lint cython-lint types test integration e2e monitoring accuracy bench soak docs run check clean workflow-lint kubernetes docker-lint shell-lint container nvidia-images lock bench-container gpu v4l2
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -73,6 +73,9 @@ kubernetes: ## what checkov thinks of the rendered manifests (in an environment 
 
 container: ## the images, with a real Docker Engine
 	$(BIN)/pytest tests/container -rA
+
+nvidia-images: ## the images for NVIDIA, built over stand-ins for their bases: minutes
+	TILEWATCH_NVIDIA_IMAGES=1 $(BIN)/pytest tests/container/test_nvidia_images.py -rA
 
 lock: ## renew the locked dependencies of the images (needs uv); ARGS=--upgrade takes the newest
 	deploy/lock.sh $(ARGS)

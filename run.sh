@@ -160,12 +160,17 @@ have_image() { command -v docker >/dev/null && timeout 3 docker image inspect "$
 
 # Whether there is an image to run; without a name, the first of those that this checkout's tools make.
 choose_image() {
-  local candidate
+  local candidate answer
   for candidate in ${image:-tilewatch:latest tilewatch:cpu}; do
-    if have_image "$candidate"; then
-      image=$candidate
-      return
-    fi
+    answer=0
+    have_image "$candidate" || answer=$?
+    case $answer in
+      0)
+        image=$candidate
+        return
+        ;;
+      124) return 1 ;; # Docker hangs: it is not asked again
+    esac
   done
   return 1
 }

@@ -14,9 +14,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.clips import Clip, make_clip
-from tests.support.containers import LOCKED_DOWN, USER, build, docker, events, inspected, layers, writable
+from tests.support.containers import (
+    LOCKED_DOWN,
+    USER,
+    build,
+    docker,
+    events,
+    inspected,
+    installed,
+    layers,
+    listed,
+    writable,
+)
 from tests.support.data import data_path
 from tests.support.program import ROOT
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,13 +47,17 @@ def _serving(videos: Path, output: Path) -> tuple[str, ...]:
     return "-v", f"{videos}:/videos:ro", "-v", f"{output}:/output", "-e", "SETTLE_SECONDS=0"
 
 
-def _wait(until: Callable[[], bool], what: str, name: str, seconds: float = 60) -> None:
-    """Wait for something to become true, and fail with the container's log if it does not in time."""
-    end = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < end, f"{what} did not come in {seconds} s:\n{docker('logs', name, check=False)}"
-        assert inspected(name)["State"]["Running"], f"it ended:\n{docker('logs', name, check=False)}"
-        time.sleep(0.2)
+def _wait(until: Callable[[], bool], what: str, name: str) -> None:
+    """Wait for something to become true, and fail with the container's log if it ends or does not get there in time."""
+
+    def look() -> bool:
+        assert inspected(name)["State"]["Running"], "it ended"
+        return until()
+
+    try:
+        wait_for(look, what)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{docker('logs', name, check=False)}") from error
 
 
 def test_one_video_is_processed_with_nothing_granted(image: str, tmp_path: Path) -> None:
@@ -148,14 +164,7 @@ print(*filter(importlib.util.find_spec, packages))
 
 def test_sbom_names_every_installed_package(image: str) -> None:
     """The document in the image and what Python finds installed are the same."""
-    script = "import importlib.metadata as m; print(*{f'{d.name.lower()}=={d.version}' for d in m.distributions()})"
-    installed = set(docker("run", "--rm", "--entrypoint", "python", image, "-c", script).split())
-    text = docker("run", "--rm", "--entrypoint", "cat", image, "/usr/share/doc/tilewatch/sbom.cdx.json")
-    bill = json.loads(text)
-    assert bill["bomFormat"] == "CycloneDX"
-    listed = {f"{part['name'].lower()}=={part['version']}" for part in bill["components"]}
-    root = bill["metadata"]["component"]
-    assert listed | {f"{root['name']}=={root['version']}"} == installed
+    assert listed(image) == installed(image)
 
 
 def test_our_layers_are_small(image: str) -> None:

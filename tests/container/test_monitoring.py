@@ -16,7 +16,8 @@ import pytest
 
 from tests.support.daemon import free_port
 from tests.support.program import ROOT
-from tests.support.prometheus import ask, needed, wait_for
+from tests.support.prometheus import ask, needed
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

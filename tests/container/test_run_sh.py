@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ import pytest
 from tests.support.clips import Clip, make_clip
 from tests.support.containers import docker
 from tests.support.program import ROOT, environment
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,4 @@ def test_interrupt_leaves_a_playable_result_and_no_container(tag: str, tmp_path:
         log.append(running.stderr.read())
         assert running.wait(timeout=60) == INTERRUPTED, "".join(log)
     assert json.loads((tmp_path / "out/clip/manifest.json").read_text())["status"] == "interrupted"
-    end = time.monotonic() + 10
-    while docker("ps", "--all", "--quiet", "--filter", f"ancestor={tag}") and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not docker("ps", "--all", "--quiet", "--filter", f"ancestor={tag}")
+    wait_for(lambda: not docker("ps", "--all", "--quiet", "--filter", f"ancestor={tag}"), "no container left", 10)

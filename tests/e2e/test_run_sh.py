@@ -174,3 +174,11 @@ def test_named_image_that_is_not_there_is_an_error(tmp_path: Path, docker: Path)
     local = called(docker, tmp_path, "a.mp4", "--dry-run", env={"FAKE_IMAGES": "none"}).stdout
     assert "-m tilewatch run a.mp4" in local
     assert "-m tilewatch run a.mp4" in called(docker, tmp_path, "a.mp4", "--dry-run", "--local").stdout
+
+
+def test_docker_that_hangs_is_asked_once(tmp_path: Path, docker: Path) -> None:
+    """Its silence costs three seconds, not three for every name; then the local environment is taken."""
+    asked = tmp_path / "asked"
+    (docker / "docker").write_text(f"#!/bin/bash\necho asked >>{asked}\nexec tail -f /dev/null\n")
+    assert "-m tilewatch run" in called(docker, tmp_path, "--dry-run", "a.mp4").stdout
+    assert asked.read_text().split() == ["asked"]

@@ -18,7 +18,8 @@ from tests.support.camera import FaultyCamera
 from tests.support.clips import Clip, make_clip
 from tests.support.daemon import Daemon, free_port
 from tests.support.models import tiny_detector
-from tests.support.prometheus import Alertmanager, Prometheus, ask, needed, wait_for
+from tests.support.prometheus import Alertmanager, Prometheus, ask, needed
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 import urllib.request
 from contextlib import suppress
 from http.client import HTTPException
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.daemon import free_port
 from tests.support.program import ROOT
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 SERVICE = "tilewatch"
 HEALTH_CHECK = "/usr/libexec/tilewatch/docker-healthcheck.sh"
 FREE_BOX = b"free"
-LOOK_SECONDS = 0.2
 QUICK = {"TILE_SIZE": 64, "TILE_OVERLAP": 16, "SETTLE_SECONDS": 0, "CHECKPOINT_SECONDS": 1, "OUTPUT_FORMATS": "jsonl"}
 """Settings for the tiny detector of these tests, with checkpoints so dense that every fault falls between two."""
 
@@ -51,11 +50,14 @@ class Stack:
         folder: is made, as a checkout that anybody can read.
         image: runs in place of one that is built.
         name: of the Compose project.
-        override: a second Compose file, as text.
+        target: whose Compose file is laid over it, as cuda or jetson.
+        override: another Compose file, as text.
         variables: that Compose reads from the environment.
     """
 
-    def __init__(self, folder: Path, image: str, name: str, *, override: str = "", **variables: object) -> None:
+    def __init__(
+        self, folder: Path, image: str, name: str, *, target: str = "", override: str = "", **variables: object
+    ) -> None:
         self.folder, self.port = folder, free_port()
         self.videos, self.output, self.logs = (folder / part for part in ("videos", "output", "logs"))
         for path in (folder, folder / "models", self.videos, self.output, self.logs):
@@ -64,7 +66,7 @@ class Stack:
             (path / ".gitkeep").touch()
         for file in ROOT.glob("docker-compose*.yml"):
             (folder / file.name).write_bytes(file.read_bytes())
-        files = ["docker-compose.yml"]
+        files = ["docker-compose.yml", *([f"docker-compose.{target}.yml"] if target else [])]
         if override:
             (folder / "override.yml").write_text(override)
             files.append("override.yml")
@@ -168,11 +170,13 @@ class Stack:
 
     def until_status(self, holds: Callable[[dict[str, Any]], bool]) -> None:
         """Ask for the status until something holds of it; the service may be starting meanwhile."""
-        while True:
+
+        def look() -> bool:
             with suppress(OSError, HTTPException):
-                if holds(self.status()):
-                    return
-            time.sleep(LOOK_SECONDS)
+                return holds(self.status())
+            return False
+
+        wait_for(look, "what the status is to tell", 120)
 
     def results(self) -> set[str]:
         """Return the names of the results."""

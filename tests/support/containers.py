@@ -48,9 +48,25 @@ def inspected(thing: str) -> dict[str, Any]:
     return dict(json.loads(docker("inspect", thing))[0])
 
 
-def build(tag: str, folder: Path = ROOT, target: str = "cpu") -> None:
-    """Build an image from a folder with the sources."""
-    docker("build", "-f", folder / "Dockerfile.multi", "--target", target, "-t", tag, folder, timeout=1500)
+def build(tag: str, folder: Path = ROOT, target: str = "cpu", arguments: Sequence[str] = ()) -> None:
+    """Build an image from a folder with the sources, with build arguments as NAME=value."""
+    given = [f"--build-arg={argument}" for argument in arguments]
+    docker("build", "-f", folder / "Dockerfile.multi", "--target", target, "-t", tag, *given, folder, timeout=1500)
+
+
+def installed(image: str) -> set[str]:
+    """Return the packages that Python finds in an image, as name==version."""
+    script = "import importlib.metadata as m; print(*{f'{d.name.lower()}=={d.version}' for d in m.distributions()})"
+    return set(docker("run", "--rm", "--entrypoint", "python", image, "-c", script).split())
+
+
+def listed(image: str) -> set[str]:
+    """Return the packages that an image's bill of materials names, as name==version."""
+    text = docker("run", "--rm", "--entrypoint", "cat", image, "/usr/share/doc/tilewatch/sbom.cdx.json")
+    bill = json.loads(text)
+    assert bill["bomFormat"] == "CycloneDX"
+    parts = [bill["metadata"]["component"], *bill["components"]]
+    return {f"{part['name'].lower()}=={part['version']}" for part in parts}
 
 
 def layers(image: str) -> list[Layer]:

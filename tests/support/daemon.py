@@ -46,11 +46,14 @@ class Daemon:
     Args:
         folder: holds `videos` and `out`, which are made.
         model: that it runs.
+        within: words in front of its command.
         script: Python that is run in its place: for faults that no file can cause.
         settings: by environment name, in place of `SETTINGS`.
     """
 
-    def __init__(self, folder: Path, model: Path, *, script: str = "", **settings: object) -> None:
+    def __init__(
+        self, folder: Path, model: Path, within: Sequence[str] = (), /, *, script: str = "", **settings: object
+    ) -> None:
         self.videos, self.out = folder / "videos", folder / "out"
         for path in (self.videos, self.out):
             path.mkdir(exist_ok=True)
@@ -59,7 +62,7 @@ class Daemon:
         changes = {name: str(value) for name, value in settings.items()}
         arguments: Sequence[str] = [sys.executable, "-c", script, "serve"] if script else command("serve")
         self._process = subprocess.Popen(
-            arguments,
+            [*within, *arguments],
             cwd=folder,
             env=environment(**places, **{**SETTINGS, **changes}),
             stdout=subprocess.PIPE,

@@ -14,12 +14,18 @@ VARIABLES = {"$__rate_interval": "6s", "$instance": ".*"}
 """What Grafana puts into a query, with scrapes every second."""
 
 
+GPU = "tilewatch_gpu_"
+"""What the names of the GPUs' metrics begin with."""
+
+
 @dataclass(frozen=True)
 class Query:
     """One query of a panel."""
 
     panel: str
     text: str
+    unit: str
+    """In Grafana's words, as 'percentunit'; empty where a panel has none."""
 
     @property
     def metrics(self) -> set[str]:
@@ -46,5 +52,15 @@ def queries() -> list[Query]:
             text = target["expr"]
             for name, value in VARIABLES.items():
                 text = text.replace(name, value)
-            found.append(Query(panel["title"], text))
+            found.append(Query(panel["title"], text, _unit(panel, target["refId"])))
     return found
+
+
+def _unit(panel: dict[str, Any], query: str) -> str:
+    """Return the unit in which a panel shows one of its queries: that of an override, else the panel's."""
+    config = panel["fieldConfig"]
+    unit: str = config["defaults"].get("unit", "")
+    for override in config["overrides"]:
+        if override["matcher"] == {"id": "byFrameRefID", "options": query}:
+            unit = {prop["id"]: prop["value"] for prop in override["properties"]}.get("unit", unit)
+    return unit

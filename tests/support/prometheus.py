@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -17,9 +16,10 @@ import pytest
 
 from tests.support.daemon import free_port
 from tests.support.program import ROOT
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -37,15 +37,6 @@ def needed(*names: str) -> list[str]:
     if missing := [name for name, path in found.items() if path is None]:
         pytest.skip(f"no {', '.join(missing)} on this machine: apt-get install prometheus prometheus-alertmanager")
     return [str(path) for path in found.values()]
-
-
-def wait_for(look: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """Return what `look` finds as soon as it is something; fails after a while, telling `what` was awaited."""
-    end = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
-        time.sleep(0.2)
-    return found
 
 
 def ask(url: str) -> Any:
