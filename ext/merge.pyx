@@ -4,11 +4,28 @@ Boxes are rows of left, top, right, bottom in canonical order (surest first). No
 step looks only where a grid says that a partner can lie.
 """
 
-from nearby cimport NOWHERE, Grid, Kind, column, first_place, lay_out, put, row, settle
+from nearby cimport Grid, Kind, column, first_place, hashed, lay_out, power_of_two, put_point, row
+from places cimport NOWHERE, Places, put, reserve, settle
 from ranking cimport Word, falling, rank
+from strips cimport Strips, first_cell, lane, lay_out_strips, long_side, piece, put_box
 
 from libc.math cimport fabs, isfinite
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
+
+cdef extern from "merge_simd.h" nogil:
+    enum:
+        TILEWATCH_BLOCK
+    ctypedef struct tilewatch_columns:
+        double *left
+        double *top
+        double *right
+        double *bottom
+    unsigned int tilewatch_first_bits(Py_ssize_t count) noexcept
+    int tilewatch_lowest_bit(unsigned int bits) noexcept
+    unsigned int tilewatch_alike(
+        const double *box, const tilewatch_columns *boxes, Py_ssize_t at, double least
+    ) noexcept
+    unsigned int tilewatch_touching(const double *box, const tilewatch_columns *boxes, Py_ssize_t at) noexcept
 
 cdef enum:
     LEFT = 0
@@ -21,6 +38,11 @@ cdef double SLACK = 1.001
 # Width and height of a grid's cells in longer sides of a mean box.
 cdef double COLUMN = 0.5
 cdef double ROW = 2
+# The same of a strip's pieces and lanes.
+cdef double PIECE = 0.25
+cdef double LANE = 4
+# Comparisons a box that are still faster than a grid.
+cdef long long EACH = 48
 
 
 cdef inline double overlap(const double* a, const double* b) noexcept nogil:
@@ -94,6 +116,21 @@ def order(
     return usable
 
 
+def take(
+    const double[:, ::1] boxes, const double[::1] score, const int[::1] label, const short[::1] tile,
+    const int[::1] chosen, double[:, ::1] to_boxes, double[::1] to_score, int[::1] to_label, short[::1] to_tile,
+):
+    cdef Py_ssize_t k, count = chosen.shape[0]
+    cdef int i
+    if count == 0:
+        return
+    with nogil:
+        for k in range(count):
+            i = chosen[k]
+            memcpy(&to_boxes[k, 0], &boxes[i, 0], 4 * sizeof(double))
+            to_score[k], to_label[k], to_tile[k] = score[i], label[i], tile[i]
+
+
 cdef inline double spread(Grid* grid, int* room, const double* boxes, Py_ssize_t n) noexcept nogil:
     """Lay out a grid for the boxes' left top corners, with cells of a box's size; return the longest side of any."""
     cdef double left = boxes[LEFT], top = boxes[TOP], right = left, bottom = top, sum_ = 0, longest = 0
@@ -144,146 +181,293 @@ cdef inline Kind kind_of(int tile, int label) noexcept nogil:
     return <Kind>tile << 32 | <unsigned int>label
 
 
-def suppress(
-    const double[:, ::1] boxes, const int[::1] label, const int[::1] tile, double threshold, bint smaller,
-    int[::1] room, unsigned char[::1] keep, int[::1] kept,
-):
-    cdef Py_ssize_t n = boxes.shape[0], i, j, at, place, left = 0
+cdef inline void set_side_by_side(tilewatch_columns* columns, double* room, Py_ssize_t n) noexcept nogil:
+    """Prepare for n boxes. `room` holds 4 (n + TILEWATCH_BLOCK)."""
+    columns.left, columns.top = room, room + n + TILEWATCH_BLOCK
+    columns.right, columns.bottom = room + 2 * (n + TILEWATCH_BLOCK), room + 3 * (n + TILEWATCH_BLOCK)
+
+
+cdef inline void stand(const tilewatch_columns* columns, Py_ssize_t at, const double* box) noexcept nogil:
+    """Write a box to its place among those side by side."""
+    columns.left[at], columns.top[at], columns.right[at], columns.bottom[at] = box[LEFT], box[TOP], box[RIGHT], box[BOTTOM]
+
+
+cdef inline void read_back(const tilewatch_columns* columns, Py_ssize_t at, double* box) noexcept nogil:
+    box[LEFT], box[TOP], box[RIGHT], box[BOTTOM] = columns.left[at], columns.top[at], columns.right[at], columns.bottom[at]
+
+
+cdef struct Doubles:
+    # What suppression compares, and by how much two may overlap.
+    const double* boxes
+    const int* label
+    const int* tile
+    double threshold
+    bint smaller
+
+
+cdef inline bint doubles(const Doubles* rule, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
+    """Tell whether box j is the same object as the surer box i."""
+    cdef const double* a = rule.boxes + 4 * i
+    cdef const double* b = rule.boxes + 4 * j
+    cdef double shared = overlap(a, b), size = area(a), other = area(b)
+    cdef bint alike = shared > rule.threshold * (min(size, other) if rule.smaller else size + other - shared)
+    return alike and rule.tile[i] == rule.tile[j] and rule.label[i] == rule.label[j]
+
+
+cdef inline long long put_by_kind(Places* kinds, int* room, const Doubles* rule, Py_ssize_t n) noexcept nogil:
+    """Put boxes of one kind to one place; return how many comparisons of two that makes."""
+    cdef int shift
+    cdef Py_ssize_t i, place, size = power_of_two(n // 2, &shift)
+    cdef long long comparisons = 0
+    reserve(kinds, room, size, n)
+    for i in range(n):
+        place = hashed(kind_of(rule.tile[i], rule.label[i]), 0, shift)
+        comparisons += kinds.start[place]
+        put(kinds, i, place)
+    return comparisons
+
+
+cdef inline void suppress_within_kinds(
+    const Doubles* rule, const Places* kinds, Py_ssize_t n, double* room, unsigned char* keep
+) noexcept nogil:
+    """Compare each box with all later ones of its kind."""
+    cdef Py_ssize_t at, block, end
+    cdef int i, j
+    cdef unsigned int alike
+    cdef tilewatch_columns columns
+    cdef double least = 0 if rule.smaller else rule.threshold / SLACK
+    set_side_by_side(&columns, room, n)
+    for at in range(n):
+        stand(&columns, at, rule.boxes + 4 * kinds.item[at])
+    for at in range(n):
+        i = kinds.item[at]
+        if not keep[i]:
+            continue
+        block, end = at + 1, kinds.start[kinds.of_item[i] + 1]
+        while True:
+            alike = tilewatch_alike(rule.boxes + 4 * i, &columns, block, least)
+            alike &= tilewatch_first_bits(end - block)
+            while alike:
+                j = kinds.item[block + tilewatch_lowest_bit(alike)]
+                alike &= alike - 1
+                if doubles(rule, i, j):
+                    keep[j] = 0
+            block += TILEWATCH_BLOCK
+            if block >= end:
+                break
+
+
+cdef inline void suppress_nearby(
+    const Doubles* rule, Py_ssize_t n, int* room, unsigned char* keep
+) noexcept nogil:
+    """Compare each box with the later ones near it."""
+    cdef Py_ssize_t i, j, at, place
+    cdef int r
     cdef Grid grid
     cdef Window window
     cdef Cells near
-    cdef int r
-    cdef double shared, size, other, longest
+    cdef double longest = spread(&grid, room, rule.boxes, n)
+    cdef const double* box
+    cdef const Places* places = &grid.places
+    window_of_iou(&window, rule.threshold)
+    if rule.smaller:  # a share of the smaller box says nothing of the larger one's size
+        window.before, window.after, window.extra = 0, 1, longest
+    for i in range(n):
+        box = rule.boxes + 4 * i
+        put_point(&grid, i, kind_of(rule.tile[i], rule.label[i]), box[LEFT], box[TOP])
+    settle(&grid.places, n)
+    for i in range(n):
+        if not keep[i]:
+            continue
+        near = cells(&grid, &window, rule.boxes + 4 * i)
+        for r in range(near.top, near.bottom + 1):
+            place = first_place(&grid, kind_of(rule.tile[i], rule.label[i]), r)
+            for at in range(places.start[place + near.left], places.start[place + near.right + 1]):
+                j = places.item[at]
+                if doubles(rule, i, j) and j > i:
+                    keep[j] = 0
+
+
+def suppress(
+    const double[:, ::1] boxes, const int[::1] label, const int[::1] tile, double threshold, bint smaller,
+    int[::1] room, double[::1] columns, unsigned char[::1] keep, int[::1] kept,
+):
+    cdef Py_ssize_t n = boxes.shape[0], i, left = 0
+    cdef Places kinds
+    cdef Doubles rule
     if n == 0:
         return 0
     with nogil:
+        rule.boxes, rule.label, rule.tile = &boxes[0, 0], &label[0], &tile[0]
+        rule.threshold, rule.smaller = threshold, smaller
         memset(&keep[0], 1, n)
-        longest = spread(&grid, &room[0], &boxes[0, 0], n)
-        window_of_iou(&window, threshold)
-        if smaller:  # a share of the smaller box says nothing of the larger one's size
-            window.before, window.after, window.extra = 0, 1, longest
+        if put_by_kind(&kinds, &room[0], &rule, n) <= EACH * n:
+            settle(&kinds, n)
+            suppress_within_kinds(&rule, &kinds, n, &columns[0], &keep[0])
+        else:
+            suppress_nearby(&rule, n, &room[0], &keep[0])
         for i in range(n):
-            put(&grid, i, kind_of(tile[i], label[i]), boxes[i, LEFT], boxes[i, TOP])
-        settle(&grid, n)
-        for i in range(n):
-            if not keep[i]:
-                continue
-            near = cells(&grid, &window, &boxes[i, 0])
-            size = area(&boxes[i, 0])
-            for r in range(near.top, near.bottom + 1):
-                place = first_place(&grid, kind_of(tile[i], label[i]), r)
-                for at in range(grid.start[place + near.left], grid.start[place + near.right + 1]):
-                    j = grid.item[at]
-                    shared, other = overlap(&boxes[i, 0], &boxes[j, 0]), area(&boxes[j, 0])
-                    if (j > i) & (shared > threshold * (min(size, other) if smaller else size + other - shared)):
-                        if tile[i] == tile[j] and label[i] == label[j]:
-                            keep[j] = 0
             kept[left] = <int>i
-            left += 1
+            left += keep[i]
     return left
 
 
-cdef inline Py_ssize_t list_neighbours(const double* rects, Py_ssize_t tiles, int* neighbours) noexcept nogil:
-    """Write which tiles share pixels with each: where a tile's list begins (tiles + 1), then the lists."""
-    cdef Py_ssize_t s, t, end = tiles + 1
+def meet(
+    const double[:, ::1] rects, int[::1] first, int[::1] other, int[::1] strip, double[:, ::1] sides,
+    int[:, ::1] number, double[:, ::1] areas,
+):
+    cdef Py_ssize_t tiles = rects.shape[0], s, t, side, found = 0, strips = 0
     cdef double shared[4]
-    for s in range(tiles):
-        neighbours[s] = <int>end
-        for t in range(tiles):
-            common(rects + 4 * s, rects + 4 * t, shared)
-            if s != t and wider(shared, 0):
-                neighbours[end] = <int>t
-                end += 1
-    neighbours[tiles] = <int>end
-    return end
+    with nogil:
+        for s in range(tiles):
+            first[s] = <int>found
+            for t in range(tiles):
+                common(&rects[s, 0], &rects[t, 0], shared)
+                if s == t or not wider(shared, 0):
+                    continue
+                if t > s:
+                    number[s, t] = number[t, s] = <int>strips
+                    for side in range(4):
+                        areas[strips, side] = shared[side]
+                    strips += 1
+                other[found], strip[found] = <int>t, number[s, t]
+                for side in range(4):
+                    sides[side, found] = rects[t, side]
+                found += 1
+        first[tiles] = <int>found
+    return strips
 
 
 cdef inline bint beyond(const double* box, const double* rect) noexcept nogil:
     return box[LEFT] < rect[LEFT] or box[TOP] < rect[TOP] or box[RIGHT] > rect[RIGHT] or box[BOTTOM] > rect[BOTTOM]
 
 
+cdef inline int write_cut_sides(
+    const double* box, const double* rect, double margin, const unsigned char* inner, unsigned char* cut
+) noexcept nogil:
+    """Write which sides of a box are cut; return how many."""
+    cdef int side, cuts = 0
+    cdef unsigned char found[4]
+    for side in range(4):
+        found[side] = (fabs(box[side] - rect[side]) <= margin) & inner[side]
+        cuts += found[side]
+    memcpy(cut, found, 4)
+    return cuts
+
+
 def share(
     const double[:, ::1] boxes, const short[::1] tile, const double[:, ::1] rects, const double[::1] margin,
-    const unsigned char[:, ::1] inner, double strip, int[::1] neighbours, unsigned char[:, ::1] cut,
-    unsigned char[::1] cuts, unsigned char[::1] inside, double[:, ::1] part, int[:, ::1] whose,
+    const unsigned char[:, ::1] inner, const int[::1] first, const int[::1] other, const int[::1] strip,
+    const double[:, ::1] sides, double least, unsigned char[:, ::1] cut, unsigned char[::1] cuts,
+    unsigned char[::1] inside, double[:, ::1] part, int[:, ::1] whose,
 ):
-    cdef Py_ssize_t n = boxes.shape[0], tiles = rects.shape[0], room = part.shape[0], found = 0, i, k, s, side
-    cdef double seen[4]
+    """Parts in strips with a later tile come from the front of `part`, those with an earlier one from its end."""
+    cdef Py_ssize_t n = boxes.shape[0], room = part.shape[0], front = 0, back = 0, i, k, place
+    cdef int s, block, end
+    cdef unsigned int seen, any_
+    cdef bint later
+    cdef const double* box
+    cdef const double* rect
     cdef double clipped[4]
+    cdef tilewatch_columns others
+    if n == 0:
+        return 0, 0
     with nogil:
-        list_neighbours(&rects[0, 0], tiles, &neighbours[0])
+        others.left, others.top = <double*>&sides[LEFT, 0], <double*>&sides[TOP, 0]
+        others.right, others.bottom = <double*>&sides[RIGHT, 0], <double*>&sides[BOTTOM, 0]
         for i in range(n):
-            s = tile[i]
-            cuts[i], inside[i] = 0, not beyond(&boxes[i, 0], &rects[s, 0])
-            for side in range(4):
-                cut[i, side] = (fabs(boxes[i, side] - rects[s, side]) <= margin[s]) & inner[s, side]
-                cuts[i] += cut[i, side]
-            for k in range(neighbours[s], neighbours[s + 1]):
-                common(&boxes[i, 0], &rects[neighbours[k], 0], seen)
-                if not wider(seen, 0):
-                    continue
-                inside[i] = 0
-                common(seen, &rects[s, 0], clipped)
-                if not wider(clipped, strip):
-                    continue
-                if found < room:
-                    for side in range(4):
-                        part[found, side] = clipped[side]
-                    whose[found, 0], whose[found, 1] = <int>i, neighbours[k]
-                found += 1
-    return found
+            s, box, rect = tile[i], &boxes[i, 0], &rects[tile[i], 0]
+            cuts[i] = write_cut_sides(box, rect, margin[s], &inner[s, 0], &cut[i, 0])
+            any_, block, end = 0, first[s], first[s + 1]
+            while block < end:
+                seen = tilewatch_touching(box, &others, block) & tilewatch_first_bits(end - block)
+                any_ |= seen
+                while seen:
+                    k = block + tilewatch_lowest_bit(seen)
+                    seen &= seen - 1
+                    common(box, &rects[other[k], 0], clipped)
+                    common(clipped, rect, clipped)
+                    if not wider(clipped, least):
+                        continue
+                    later = other[k] > s
+                    if front + back < room:
+                        place = front if later else room - 1 - back
+                        memcpy(&part[place, 0], clipped, sizeof(clipped))
+                        whose[place, 0], whose[place, 1] = <int>i, strip[k]
+                    front += later
+                    back += not later
+                block += TILEWATCH_BLOCK
+            inside[i] = any_ == 0 and not beyond(box, rect)
+    return front, back
+
+
+cdef inline double mean_length(const double* boxes, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef double sum_ = 0
+    for i in range(n):
+        sum_ += longer(boxes + 4 * i)
+    return sum_ / n
 
 
 def link(
-    const int[::1] label, const short[::1] tile, const unsigned char[::1] cuts, const double[:, ::1] part,
-    const int[:, ::1] whose, double same, double other, double discount, int[::1] room, int[:, ::1] pairs,
-    double[::1] weight,
+    const int[::1] label, const unsigned char[::1] cuts, const double[:, ::1] part, const int[:, ::1] whose,
+    Py_ssize_t front, Py_ssize_t back, const double[:, ::1] areas, double same, double other, double discount,
+    int[::1] room, double[::1] side_by_side, int[:, ::1] pairs, double[::1] weight,
 ):
     """Write the links between boxes of different tiles and return how many there are, also beyond the room given."""
-    cdef Py_ssize_t n = part.shape[0], most = pairs.shape[0], found = 0, e, f, k, at, place
-    cdef Kind seeks
-    cdef Kind SEEKING = <Kind>1 << 60
-    cdef Grid grid
+    cdef Py_ssize_t most = pairs.shape[0], found = 0, e, f, at, end
+    cdef Strips strips
+    cdef tilewatch_columns columns
     cdef Window window
+    cdef const double* box
+    cdef int i, j, r, strip, side
     cdef Cells near
-    cdef int i, j, r
-    cdef double value, union_, size, least = same / SLACK  # spares the rest a division
-    if n == 0:
+    cdef unsigned int alike
+    cdef double value, length, width, least = same / SLACK  # spares the rest a division
+    cdef double partner[4]
+    if front == 0 or back == 0:
         return 0
     with nogil:
-        spread(&grid, &room[0], &part[0, 0], n)
+        length = mean_length(&part[0, 0], front)
+        strips.areas, strips.count = &areas[0, 0], areas.shape[0]
+        lay_out_strips(&strips, &room[0], front, PIECE * length, LANE * length)
+        for e in range(front):
+            put_box(&strips, e, whose[e, 1], &part[e, 0])
+        settle(&strips.cells, front)
+        set_side_by_side(&columns, &side_by_side[0], front)
+        for at in range(front):
+            e = strips.cells.item[at]
+            stand(&columns, at, &part[e, 0])
+            strips.cells.item[at] = whose[e, 0]
         window_of_iou(&window, same)
-        for e in range(n):  # all of them: those that look for partners then come by in the order of their places
-            i = whose[e, 0]
-            seeks = tile[i] > whose[e, 1]
-            put(&grid, e, SEEKING * seeks + kind_of(tile[i], whose[e, 1]), part[e, LEFT], part[e, TOP])
-        settle(&grid, n)
-        for k in range(n):
-            e = grid.item[k]
-            i = whose[e, 0]
-            if tile[i] < whose[e, 1]:
-                continue
-            near = cells(&grid, &window, &part[e, 0])
-            size = area(&part[e, 0])
+        for e in range(part.shape[0] - back, part.shape[0]):
+            i, strip, box = whose[e, 0], whose[e, 1], &part[e, 0]
+            side = long_side(&areas[strip, 0])
+            length, width = box[side + 2] - box[side], box[3 - side] - box[1 - side]
+            near.left = piece(&strips, strip, box[side] - window.before * length)
+            near.right = piece(&strips, strip, box[side] + window.after * length)
+            near.top = lane(&strips, strip, box[1 - side] - window.before * width)
+            near.bottom = lane(&strips, strip, box[1 - side] + window.after * width)
             for r in range(near.top, near.bottom + 1):
-                place = first_place(&grid, kind_of(whose[e, 1], tile[i]), r)
-                for at in range(grid.start[place + near.left], grid.start[place + near.right + 1]):
-                    f = grid.item[at]
-                    value, union_ = overlap(&part[e, 0], &part[f, 0]), size + area(&part[f, 0])
-                    union_ -= value
-                    if value < least * union_:
-                        continue
-                    value /= union_
-                    j = whose[f, 0]
-                    if tile[j] != whose[e, 1] or whose[f, 1] != tile[i] or row(&grid, part[f, TOP]) != r:
-                        continue
-                    if label[i] != label[j]:
-                        value = value * discount if value >= other and (cuts[i] or cuts[j]) else 0
-                    if value < same:
-                        continue
-                    if found < most:
-                        pairs[found, 0], pairs[found, 1], weight[found] = min(i, j), max(i, j), value
-                    found += 1
+                at = strips.cells.start[first_cell(&strips, strip, r) + near.left]
+                end = strips.cells.start[first_cell(&strips, strip, r) + near.right + 1]
+                while at < end:
+                    alike = tilewatch_alike(box, &columns, at, least) & tilewatch_first_bits(end - at)
+                    while alike:
+                        f = at + tilewatch_lowest_bit(alike)
+                        alike &= alike - 1
+                        j = strips.cells.item[f]
+                        read_back(&columns, f, partner)
+                        value = overlap(box, partner)
+                        value /= area(box) + area(partner) - value
+                        if label[i] != label[j]:
+                            value = value * discount if value >= other and (cuts[i] or cuts[j]) else 0
+                        if value < same:
+                            continue
+                        if found < most:
+                            pairs[found, 0], pairs[found, 1], weight[found] = min(i, j), max(i, j), value
+                        found += 1
+                    at += TILEWATCH_BLOCK
     return found
 
 
@@ -352,6 +536,16 @@ def group(
             parent[i] = root(&parent[0], i)
 
 
+cdef inline void weigh(double* sums, const double* box, const unsigned char* cut, double trust) noexcept nogil:
+    """Add a box's sides to the four sums, and its weights to the four behind them, where it is not cut."""
+    cdef int side
+    cdef double uncut
+    for side in range(4):
+        uncut = trust * (1 - cut[side])
+        sums[side] += uncut * box[side]
+        sums[4 + side] += uncut
+
+
 def fuse(
     const double[:, ::1] boxes, const double[::1] score, const int[::1] label, const short[::1] tile,
     const double[::1] tile_trust, double trust_cut, const unsigned char[:, ::1] cut, const unsigned char[::1] cuts,
@@ -360,54 +554,54 @@ def fuse(
     int[::1] head, unsigned char[::1] shut,
 ):
     """Rebuild one box a group and return how many groups there are, in the order of their first members."""
-    cdef Py_ssize_t n = boxes.shape[0], groups = 0, i, g, s
+    cdef Py_ssize_t n = boxes.shape[0], groups = 0, joins = 0, slots = 0, i, g, s, k
     cdef int b
-    cdef double trust, uncut
     cdef int* place = &room[0]
-    cdef int* members = place + n
-    cdef int* best = members + n
-    cdef int* slot = best + n
-    cdef Py_ssize_t slots = 0, k
+    cdef int* joining = place + n
+    cdef int* slot = joining + n
+    cdef int* best = slot + n
+    cdef int* rebuilt = best + n // 2
+    cdef bint first
     with nogil:
-        for i in range(n):
-            if parent[i] == i:
-                place[i], head[groups], members[groups] = <int>groups, <int>i, 0
-                groups += 1
-            members[place[parent[i]]] += 1
-        for i in range(n):
+        for i in range(n):  # what is written for a later member gives way to the next group
+            first = parent[i] == i
+            place[i], joining[joins], slot[groups] = <int>groups, <int>i, NOWHERE
+            memcpy(&fused[groups, 0], &boxes[i, 0], 4 * sizeof(double))
+            fused_score[groups], fused_label[groups], fused_tile[groups] = score[i], label[i], tile[i]
+            head[groups], fragment[groups], shut[groups] = <int>i, tile[i] if cuts[i] else NOWHERE, inside[i]
+            groups += first
+            joins += not first
+        for k in range(joins):
+            i = joining[k]
             g = place[parent[i]]
-            if head[g] == i:
-                best[g], fused_score[g] = <int>i, score[i]
-                for s in range(4):
-                    fused[g, s] = boxes[i, s]
-            if members[g] == 1:
-                continue
-            if head[g] == i:
-                slot[g] = <int>slots
+            if slot[g] == NOWHERE:
+                slot[g], best[slots], rebuilt[slots] = <int>slots, head[g], <int>g
+                memset(&sums[slots, 0, 0], 0, 8 * sizeof(double))
+                b = head[g]
+                weigh(
+                    &sums[slots, 0, 0], &boxes[b, 0], &cut[b, 0],
+                    score[b] * (tile_trust[tile[b]] * (trust_cut if cuts[b] else 1)),
+                )
                 slots += 1
-                for s in range(4):
-                    sums[slot[g], 0, s], sums[slot[g], 1, s] = 0, 0
-            b, k = best[g], slot[g]
+            b = best[slot[g]]
             if cuts[i] < cuts[b] or (cuts[i] == cuts[b] and score[i] > score[b]):
-                best[g] = <int>i
+                best[slot[g]] = <int>i
             fused_score[g] = max(fused_score[g], score[i])
-            trust = score[i] * (tile_trust[tile[i]] * (trust_cut if cuts[i] else 1))
-            for s in range(4):
-                fused[g, s] = min(fused[g, s], boxes[i, s]) if s < 2 else max(fused[g, s], boxes[i, s])
-                uncut = trust * (1 - cut[i, s])
-                sums[k, 0, s] += uncut * boxes[i, s]
-                sums[k, 1, s] += uncut
-        for g in range(groups):
-            b = best[g]
-            fused_label[g], fused_tile[g] = label[b], tile[b]
-            fragment[g], shut[g] = tile[b] if members[g] == 1 and cuts[b] else -1, members[g] == 1 and inside[b]
+            for s in range(2):
+                fused[g, s] = min(fused[g, s], boxes[i, s])
+                fused[g, 2 + s] = max(fused[g, 2 + s], boxes[i, 2 + s])
+            weigh(
+                &sums[slot[g], 0, 0], &boxes[i, 0], &cut[i, 0],
+                score[i] * (tile_trust[tile[i]] * (trust_cut if cuts[i] else 1)),
+            )
+        for k in range(slots):
+            g, b = rebuilt[k], best[k]
+            fused_label[g], fused_tile[g], fragment[g], shut[g] = label[b], tile[b], NOWHERE, 0
             if not cuts[b]:
                 fused_score[g] = score[b]
-            if members[g] == 1:
-                continue
             for s in range(4):
-                if sums[slot[g], 1, s] > 0:
-                    fused[g, s] = sums[slot[g], 0, s] / sums[slot[g], 1, s]
+                if sums[k, 1, s] > 0:
+                    fused[g, s] = sums[k, 0, s] / sums[k, 1, s]
     return groups
 
 
@@ -441,12 +635,12 @@ def explain(
         spread(&grid, &room[0], &boxes[0, 0], n)
         for f in range(n):
             if fragment[f] >= 0:
-                put(&grid, f, <unsigned int>label[f], boxes[f, LEFT], boxes[f, TOP])
+                put_point(&grid, f, <unsigned int>label[f], boxes[f, LEFT], boxes[f, TOP])
                 fragments += 1
             else:
-                grid.place[f] = NOWHERE
+                grid.places.of_item[f] = NOWHERE
         if fragments > 0:
-            settle(&grid, n)
+            settle(&grid.places, n)
         for again in range(2 if fragments > 0 else 0):
             for o in range(n):
                 # Fragments fall from the surest on, and one that has fallen explains no later one: so first all that
@@ -456,8 +650,8 @@ def explain(
                 near = cells(&grid, &window, &boxes[o, 0])
                 for r in range(near.top, near.bottom + 1):
                     place = first_place(&grid, <unsigned int>label[o], r)
-                    for at in range(grid.start[place + near.left], grid.start[place + near.right + 1]):
-                        f = grid.item[at]
+                    for at in range(grid.places.start[place + near.left], grid.places.start[place + near.right + 1]):
+                        f = grid.places.item[at]
                         t = fragment[f]
                         if f == o or not keep[f] or label[o] != label[f] or (seen[head[o], t >> 6] >> (t & 63)) & 1:
                             continue

@@ -70,5 +70,6 @@ cdef inline void rank(
         high = low + 1
         while high < n and keyed[high] >> 32 == keyed[low] >> 32:
             high += 1
-        by_comparison(order + low, <int*>spare, high - low, before, rows)
+        if high - low > 1:
+            by_comparison(order + low, <int*>spare, high - low, before, rows)
         low = high
