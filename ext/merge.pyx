@@ -33,6 +33,9 @@ cdef enum:
     RIGHT = 2
     BOTTOM = 3
 
+cdef enum:
+    PUT_OFF = 128  # hits that wait at most
+
 # Windows are a little wider than exact arithmetic needs.
 cdef double SLACK = 1.001
 # Width and height of a grid's cells in longer sides of a mean box.
@@ -205,13 +208,16 @@ cdef struct Doubles:
     bint smaller
 
 
-cdef inline bint doubles(const Doubles* rule, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
-    """Tell whether box j is the same object as the surer box i."""
+cdef inline bint overlaps(const Doubles* rule, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
+    """Tell whether two boxes share more than the threshold."""
     cdef const double* a = rule.boxes + 4 * i
     cdef const double* b = rule.boxes + 4 * j
     cdef double shared = overlap(a, b), size = area(a), other = area(b)
-    cdef bint alike = shared > rule.threshold * (min(size, other) if rule.smaller else size + other - shared)
-    return alike and rule.tile[i] == rule.tile[j] and rule.label[i] == rule.label[j]
+    return shared > rule.threshold * (min(size, other) if rule.smaller else size + other - shared)
+
+
+cdef inline bint of_a_kind(const Doubles* rule, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
+    return rule.tile[i] == rule.tile[j] and rule.label[i] == rule.label[j]
 
 
 cdef inline long long put_by_kind(Places* kinds, int* room, const Doubles* rule, Py_ssize_t n) noexcept nogil:
@@ -235,7 +241,8 @@ cdef inline void suppress_within_kinds(
     cdef int i, j
     cdef unsigned int alike
     cdef tilewatch_columns columns
-    cdef double least = 0 if rule.smaller else rule.threshold / SLACK
+    cdef const double* box
+    cdef double least = rule.threshold / SLACK
     set_side_by_side(&columns, room, n)
     for at in range(n):
         stand(&columns, at, rule.boxes + 4 * kinds.item[at])
@@ -243,14 +250,17 @@ cdef inline void suppress_within_kinds(
         i = kinds.item[at]
         if not keep[i]:
             continue
-        block, end = at + 1, kinds.start[kinds.of_item[i] + 1]
-        while True:
-            alike = tilewatch_alike(rule.boxes + 4 * i, &columns, block, least)
+        box, block, end = rule.boxes + 4 * i, at + 1, kinds.start[kinds.of_item[i] + 1]
+        while True:  # once at least: that costs less than to ask whether there is a later one
+            if rule.smaller:
+                alike = tilewatch_touching(box, &columns, block)
+            else:
+                alike = tilewatch_alike(box, &columns, block, least)
             alike &= tilewatch_first_bits(end - block)
             while alike:
                 j = kinds.item[block + tilewatch_lowest_bit(alike)]
                 alike &= alike - 1
-                if doubles(rule, i, j):
+                if overlaps(rule, i, j) and of_a_kind(rule, i, j):
                     keep[j] = 0
             block += TILEWATCH_BLOCK
             if block >= end:
@@ -284,7 +294,7 @@ cdef inline void suppress_nearby(
             place = first_place(&grid, kind_of(rule.tile[i], rule.label[i]), r)
             for at in range(places.start[place + near.left], places.start[place + near.right + 1]):
                 j = places.item[at]
-                if doubles(rule, i, j) and j > i:
+                if (j > i) & overlaps(rule, i, j) and of_a_kind(rule, i, j):
                     keep[j] = 0
 
 
@@ -355,50 +365,92 @@ cdef inline int write_cut_sides(
     return cuts
 
 
+cdef struct Hits:
+    # What a box has found in a block. They are gathered and seen to later: a search that waits for none of them runs
+    # several boxes ahead.
+    int box
+    int block
+    unsigned int bits
+
+
+cdef struct Sharing:
+    # Boxes, tiles, and the parts found so far: those in strips with a later tile come from the front, those with an
+    # earlier one from the end.
+    const double* boxes
+    const short* tile
+    const double* rects
+    const int* other
+    const int* strip
+    double least
+    double* part
+    int* whose
+    Py_ssize_t room
+    Py_ssize_t front
+    Py_ssize_t back
+
+
+cdef inline void write_parts(Sharing* sharing, const Hits* hits) noexcept nogil:
+    cdef int i = hits.box, s = sharing.tile[i]
+    cdef unsigned int seen = hits.bits
+    cdef Py_ssize_t k, place
+    cdef bint later
+    cdef double clipped[4]
+    while seen:
+        k = hits.block + tilewatch_lowest_bit(seen)
+        seen &= seen - 1
+        common(sharing.boxes + 4 * i, sharing.rects + 4 * sharing.other[k], clipped)
+        common(clipped, sharing.rects + 4 * s, clipped)
+        if not wider(clipped, sharing.least):
+            continue
+        later = sharing.other[k] > s
+        if sharing.front + sharing.back < sharing.room:
+            place = sharing.front if later else sharing.room - 1 - sharing.back
+            memcpy(sharing.part + 4 * place, clipped, sizeof(clipped))
+            sharing.whose[2 * place], sharing.whose[2 * place + 1] = i, sharing.strip[k]
+        sharing.front += later
+        sharing.back += not later
+
+
 def share(
     const double[:, ::1] boxes, const short[::1] tile, const double[:, ::1] rects, const double[::1] margin,
     const unsigned char[:, ::1] inner, const int[::1] first, const int[::1] other, const int[::1] strip,
     const double[:, ::1] sides, double least, unsigned char[:, ::1] cut, unsigned char[::1] cuts,
     unsigned char[::1] inside, double[:, ::1] part, int[:, ::1] whose,
 ):
-    """Parts in strips with a later tile come from the front of `part`, those with an earlier one from its end."""
-    cdef Py_ssize_t n = boxes.shape[0], room = part.shape[0], front = 0, back = 0, i, k, place
+    cdef Py_ssize_t n = boxes.shape[0], i, k, hits = 0
     cdef int s, block, end
-    cdef unsigned int seen, any_
-    cdef bint later
+    cdef unsigned int seen
     cdef const double* box
-    cdef const double* rect
-    cdef double clipped[4]
+    cdef Sharing sharing
+    cdef Hits hit[PUT_OFF]
     cdef tilewatch_columns others
     if n == 0:
         return 0, 0
     with nogil:
+        sharing.boxes, sharing.tile, sharing.rects = &boxes[0, 0], &tile[0], &rects[0, 0]
+        sharing.other, sharing.strip, sharing.least = &other[0], &strip[0], least
+        sharing.part, sharing.whose, sharing.room = &part[0, 0], &whose[0, 0], part.shape[0]
+        sharing.front, sharing.back = 0, 0
         others.left, others.top = <double*>&sides[LEFT, 0], <double*>&sides[TOP, 0]
         others.right, others.bottom = <double*>&sides[RIGHT, 0], <double*>&sides[BOTTOM, 0]
         for i in range(n):
-            s, box, rect = tile[i], &boxes[i, 0], &rects[tile[i], 0]
-            cuts[i] = write_cut_sides(box, rect, margin[s], &inner[s, 0], &cut[i, 0])
-            any_, block, end = 0, first[s], first[s + 1]
+            s, box = tile[i], &boxes[i, 0]
+            cuts[i] = write_cut_sides(box, &rects[s, 0], margin[s], &inner[s, 0], &cut[i, 0])
+            inside[i] = not beyond(box, &rects[s, 0])
+            block, end = first[s], first[s + 1]
             while block < end:
                 seen = tilewatch_touching(box, &others, block) & tilewatch_first_bits(end - block)
-                any_ |= seen
-                while seen:
-                    k = block + tilewatch_lowest_bit(seen)
-                    seen &= seen - 1
-                    common(box, &rects[other[k], 0], clipped)
-                    common(clipped, rect, clipped)
-                    if not wider(clipped, least):
-                        continue
-                    later = other[k] > s
-                    if front + back < room:
-                        place = front if later else room - 1 - back
-                        memcpy(&part[place, 0], clipped, sizeof(clipped))
-                        whose[place, 0], whose[place, 1] = <int>i, strip[k]
-                    front += later
-                    back += not later
+                inside[i] &= seen == 0
+                hit[hits].box, hit[hits].block, hit[hits].bits = <int>i, block, seen
+                hits += seen != 0
                 block += TILEWATCH_BLOCK
-            inside[i] = any_ == 0 and not beyond(box, rect)
-    return front, back
+                if hits == PUT_OFF:
+                    for k in range(hits):
+                        write_parts(&sharing, &hit[k])
+                    hits = 0
+        for k in range(hits):
+            write_parts(&sharing, &hit[k])
+    return sharing.front, sharing.back
 
 
 cdef inline double mean_length(const double* boxes, Py_ssize_t n) noexcept nogil:
@@ -409,22 +461,75 @@ cdef inline double mean_length(const double* boxes, Py_ssize_t n) noexcept nogil
     return sum_ / n
 
 
+cdef struct Linking:
+    # Parts that look for a partner, those side by side that may be one, and the links found so far.
+    const double* part
+    const int* whose
+    const tilewatch_columns* columns
+    const int* box_of     # (columns,)
+    const int* label
+    const unsigned char* cuts
+    double same
+    double other
+    double discount
+    int* pairs
+    double* weight
+    Py_ssize_t most
+    Py_ssize_t found
+
+
+cdef inline void write_links(Linking* linking, const Hits* hits) noexcept nogil:
+    cdef unsigned int alike = hits.bits
+    cdef int i = linking.whose[2 * hits.box], j
+    cdef const double* a = linking.part + 4 * <Py_ssize_t>hits.box
+    cdef double b[4]
+    cdef double value
+    cdef Py_ssize_t at
+    while alike:
+        at = hits.block + tilewatch_lowest_bit(alike)
+        alike &= alike - 1
+        j = linking.box_of[at]
+        read_back(linking.columns, at, b)
+        value = overlap(a, b)
+        value /= area(a) + area(b) - value
+        if linking.label[i] != linking.label[j]:
+            value = value * linking.discount if value >= linking.other and (linking.cuts[i] or linking.cuts[j]) else 0
+        if value < linking.same:
+            continue
+        if linking.found < linking.most:
+            linking.pairs[2 * linking.found], linking.pairs[2 * linking.found + 1] = min(i, j), max(i, j)
+            linking.weight[linking.found] = value
+        linking.found += 1
+
+
+cdef inline Cells cells_of_strip(const Strips* strips, int strip, const Window* window, const double* box) noexcept nogil:
+    """Return the pieces (left to right) and lanes (top to bottom) that a box's window touches."""
+    cdef Cells found
+    cdef int side = long_side(strips.areas + 4 * strip)
+    cdef double length = box[side + 2] - box[side], width = box[3 - side] - box[1 - side]
+    found.left = piece(strips, strip, box[side] - window.before * length)
+    found.right = piece(strips, strip, box[side] + window.after * length)
+    found.top = lane(strips, strip, box[1 - side] - window.before * width)
+    found.bottom = lane(strips, strip, box[1 - side] + window.after * width)
+    return found
+
+
 def link(
     const int[::1] label, const unsigned char[::1] cuts, const double[:, ::1] part, const int[:, ::1] whose,
     Py_ssize_t front, Py_ssize_t back, const double[:, ::1] areas, double same, double other, double discount,
     int[::1] room, double[::1] side_by_side, int[:, ::1] pairs, double[::1] weight,
 ):
     """Write the links between boxes of different tiles and return how many there are, also beyond the room given."""
-    cdef Py_ssize_t most = pairs.shape[0], found = 0, e, f, at, end
+    cdef Py_ssize_t e, k, at, end, hits = 0
     cdef Strips strips
     cdef tilewatch_columns columns
+    cdef Linking linking
+    cdef Hits hit[PUT_OFF]
     cdef Window window
-    cdef const double* box
-    cdef int i, j, r, strip, side
     cdef Cells near
+    cdef int l, strip
     cdef unsigned int alike
-    cdef double value, length, width, least = same / SLACK  # spares the rest a division
-    cdef double partner[4]
+    cdef double length, least = same / SLACK
     if front == 0 or back == 0:
         return 0
     with nogil:
@@ -439,36 +544,29 @@ def link(
             e = strips.cells.item[at]
             stand(&columns, at, &part[e, 0])
             strips.cells.item[at] = whose[e, 0]
+        linking.part, linking.whose, linking.columns = &part[0, 0], &whose[0, 0], &columns
+        linking.box_of, linking.label, linking.cuts = strips.cells.item, &label[0], &cuts[0]
+        linking.same, linking.other, linking.discount = same, other, discount
+        linking.pairs, linking.weight, linking.most, linking.found = &pairs[0, 0], &weight[0], pairs.shape[0], 0
         window_of_iou(&window, same)
         for e in range(part.shape[0] - back, part.shape[0]):
-            i, strip, box = whose[e, 0], whose[e, 1], &part[e, 0]
-            side = long_side(&areas[strip, 0])
-            length, width = box[side + 2] - box[side], box[3 - side] - box[1 - side]
-            near.left = piece(&strips, strip, box[side] - window.before * length)
-            near.right = piece(&strips, strip, box[side] + window.after * length)
-            near.top = lane(&strips, strip, box[1 - side] - window.before * width)
-            near.bottom = lane(&strips, strip, box[1 - side] + window.after * width)
-            for r in range(near.top, near.bottom + 1):
-                at = strips.cells.start[first_cell(&strips, strip, r) + near.left]
-                end = strips.cells.start[first_cell(&strips, strip, r) + near.right + 1]
+            strip = whose[e, 1]
+            near = cells_of_strip(&strips, strip, &window, &part[e, 0])
+            for l in range(near.top, near.bottom + 1):
+                at = strips.cells.start[first_cell(&strips, strip, l) + near.left]
+                end = strips.cells.start[first_cell(&strips, strip, l) + near.right + 1]
                 while at < end:
-                    alike = tilewatch_alike(box, &columns, at, least) & tilewatch_first_bits(end - at)
-                    while alike:
-                        f = at + tilewatch_lowest_bit(alike)
-                        alike &= alike - 1
-                        j = strips.cells.item[f]
-                        read_back(&columns, f, partner)
-                        value = overlap(box, partner)
-                        value /= area(box) + area(partner) - value
-                        if label[i] != label[j]:
-                            value = value * discount if value >= other and (cuts[i] or cuts[j]) else 0
-                        if value < same:
-                            continue
-                        if found < most:
-                            pairs[found, 0], pairs[found, 1], weight[found] = min(i, j), max(i, j), value
-                        found += 1
+                    alike = tilewatch_alike(&part[e, 0], &columns, at, least) & tilewatch_first_bits(end - at)
+                    hit[hits].box, hit[hits].block, hit[hits].bits = <int>e, <int>at, alike
+                    hits += alike != 0
                     at += TILEWATCH_BLOCK
-    return found
+                    if hits == PUT_OFF:
+                        for k in range(hits):
+                            write_links(&linking, &hit[k])
+                        hits = 0
+        for k in range(hits):
+            write_links(&linking, &hit[k])
+    return linking.found
 
 
 cdef struct Links:
@@ -532,8 +630,8 @@ def group(
             parent[b] = a
             for w in range(words):
                 seen[a, w] |= seen[b, w]
-        for i in range(n):
-            parent[i] = root(&parent[0], i)
+        for i in range(n):  # parents come first, so the parent's is already the group
+            parent[i] = parent[parent[i]]
 
 
 cdef inline void weigh(double* sums, const double* box, const unsigned char* cut, double trust) noexcept nogil:
@@ -561,8 +659,11 @@ def fuse(
     cdef int* slot = joining + n
     cdef int* best = slot + n
     cdef int* rebuilt = best + n // 2
-    cdef bint first
+    cdef bint first, better
+    cdef double trust
+    cdef double trust_of[2]
     with nogil:
+        trust_of[0], trust_of[1] = 1, trust_cut
         for i in range(n):  # what is written for a later member gives way to the next group
             first = parent[i] == i
             place[i], joining[joins], slot[groups] = <int>groups, <int>i, NOWHERE
@@ -578,27 +679,22 @@ def fuse(
                 slot[g], best[slots], rebuilt[slots] = <int>slots, head[g], <int>g
                 memset(&sums[slots, 0, 0], 0, 8 * sizeof(double))
                 b = head[g]
-                weigh(
-                    &sums[slots, 0, 0], &boxes[b, 0], &cut[b, 0],
-                    score[b] * (tile_trust[tile[b]] * (trust_cut if cuts[b] else 1)),
-                )
+                trust = score[b] * (tile_trust[tile[b]] * trust_of[cuts[b] > 0])
+                weigh(&sums[slots, 0, 0], &boxes[b, 0], &cut[b, 0], trust)
                 slots += 1
             b = best[slot[g]]
-            if cuts[i] < cuts[b] or (cuts[i] == cuts[b] and score[i] > score[b]):
-                best[slot[g]] = <int>i
+            better = (cuts[i] < cuts[b]) | ((cuts[i] == cuts[b]) & (score[i] > score[b]))
+            best[slot[g]] = <int>i if better else b
             fused_score[g] = max(fused_score[g], score[i])
             for s in range(2):
                 fused[g, s] = min(fused[g, s], boxes[i, s])
                 fused[g, 2 + s] = max(fused[g, 2 + s], boxes[i, 2 + s])
-            weigh(
-                &sums[slot[g], 0, 0], &boxes[i, 0], &cut[i, 0],
-                score[i] * (tile_trust[tile[i]] * (trust_cut if cuts[i] else 1)),
-            )
+            trust = score[i] * (tile_trust[tile[i]] * trust_of[cuts[i] > 0])
+            weigh(&sums[slot[g], 0, 0], &boxes[i, 0], &cut[i, 0], trust)
         for k in range(slots):
             g, b = rebuilt[k], best[k]
             fused_label[g], fused_tile[g], fragment[g], shut[g] = label[b], tile[b], NOWHERE, 0
-            if not cuts[b]:
-                fused_score[g] = score[b]
+            fused_score[g] = fused_score[g] if cuts[b] else score[b]
             for s in range(4):
                 if sums[k, 1, s] > 0:
                     fused[g, s] = sums[k, 0, s] / sums[k, 1, s]
@@ -621,7 +717,7 @@ def explain(
     const unsigned char[::1] shut, const unsigned long long[:, ::1] seen, const double[:, ::1] rects,
     double contained, double shown, int[::1] room, unsigned char[::1] keep, int[::1] kept,
 ):
-    cdef Py_ssize_t n = boxes.shape[0], f, o, at, place, fragments = 0, left = 0
+    cdef Py_ssize_t n = boxes.shape[0], f, o, at, place, k, seeking, fragments = 0, left = 0
     cdef Grid grid
     cdef Window window
     cdef Cells near
@@ -642,10 +738,15 @@ def explain(
         if fragments > 0:
             settle(&grid.places, n)
         for again in range(2 if fragments > 0 else 0):
+            # Fragments fall from the surest on, and one that has fallen explains no later one: so first all that is
+            # explained by what cannot fall before it, then the rest.
+            seeking = 0
             for o in range(n):
-                # Fragments fall from the surest on, and one that has fallen explains no later one: so first all that
-                # is explained by what cannot fall before it, then the rest.
-                if shut[o] or (again and (fragment[o] < 0 or not keep[o])):
+                kept[seeking] = <int>o
+                seeking += (fragment[o] >= 0) & keep[o] if again else not shut[o]
+            for k in range(seeking):
+                o = kept[k]
+                if not keep[o] and again:
                     continue
                 near = cells(&grid, &window, &boxes[o, 0])
                 for r in range(near.top, near.bottom + 1):
