@@ -1,7 +1,8 @@
 """Merging what overlapping tiles saw of the same objects; the rules are in native/reference/merge.py.
 
 Boxes are rows of left, top, right, bottom in canonical order (surest first). Nothing compares all boxes with all: each
-step looks only where a grid says that a partner can lie.
+step looks only where a grid says that a partner can lie, or among the few of its tile and class. Boxes that may be
+partners stand side by side, by which eight are compared at a time.
 """
 
 from nearby cimport Grid, Kind, column, first_place, hashed, lay_out, power_of_two, put_point, row
@@ -192,11 +193,13 @@ cdef inline void set_side_by_side(tilewatch_columns* columns, double* room, Py_s
 
 cdef inline void stand(const tilewatch_columns* columns, Py_ssize_t at, const double* box) noexcept nogil:
     """Write a box to its place among those side by side."""
-    columns.left[at], columns.top[at], columns.right[at], columns.bottom[at] = box[LEFT], box[TOP], box[RIGHT], box[BOTTOM]
+    columns.left[at], columns.top[at] = box[LEFT], box[TOP]
+    columns.right[at], columns.bottom[at] = box[RIGHT], box[BOTTOM]
 
 
 cdef inline void read_back(const tilewatch_columns* columns, Py_ssize_t at, double* box) noexcept nogil:
-    box[LEFT], box[TOP], box[RIGHT], box[BOTTOM] = columns.left[at], columns.top[at], columns.right[at], columns.bottom[at]
+    box[LEFT], box[TOP] = columns.left[at], columns.top[at]
+    box[RIGHT], box[BOTTOM] = columns.right[at], columns.bottom[at]
 
 
 cdef struct Doubles:
@@ -208,19 +211,17 @@ cdef struct Doubles:
     bint smaller
 
 
-cdef inline bint overlaps(const Doubles* rule, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
-    """Tell whether two boxes share more than the threshold."""
-    cdef const double* a = rule.boxes + 4 * i
-    cdef const double* b = rule.boxes + 4 * j
-    cdef double shared = overlap(a, b), size = area(a), other = area(b)
-    return shared > rule.threshold * (min(size, other) if rule.smaller else size + other - shared)
+cdef inline bint overlaps(Doubles rule, const double* box, double size, const double* other) noexcept nogil:
+    """Tell whether a box of that size and another one share more than the threshold."""
+    cdef double shared = overlap(box, other), sizes = area(other)
+    return shared > rule.threshold * (min(size, sizes) if rule.smaller else size + sizes - shared)
 
 
-cdef inline bint of_a_kind(const Doubles* rule, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
+cdef inline bint of_a_kind(Doubles rule, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
     return rule.tile[i] == rule.tile[j] and rule.label[i] == rule.label[j]
 
 
-cdef inline long long put_by_kind(Places* kinds, int* room, const Doubles* rule, Py_ssize_t n) noexcept nogil:
+cdef inline long long put_by_kind(Places* kinds, int* room, Doubles rule, Py_ssize_t n) noexcept nogil:
     """Put boxes of one kind to one place; return how many comparisons of two that makes."""
     cdef int shift
     cdef Py_ssize_t i, place, size = power_of_two(n // 2, &shift)
@@ -234,7 +235,7 @@ cdef inline long long put_by_kind(Places* kinds, int* room, const Doubles* rule,
 
 
 cdef inline void suppress_within_kinds(
-    const Doubles* rule, const Places* kinds, Py_ssize_t n, double* room, unsigned char* keep
+    Doubles rule, const Places* kinds, Py_ssize_t n, double* room, unsigned char* keep
 ) noexcept nogil:
     """Compare each box with all later ones of its kind."""
     cdef Py_ssize_t at, block, end
@@ -260,23 +261,21 @@ cdef inline void suppress_within_kinds(
             while alike:
                 j = kinds.item[block + tilewatch_lowest_bit(alike)]
                 alike &= alike - 1
-                if overlaps(rule, i, j) and of_a_kind(rule, i, j):
+                if overlaps(rule, box, area(box), rule.boxes + 4 * j) and of_a_kind(rule, i, j):
                     keep[j] = 0
             block += TILEWATCH_BLOCK
             if block >= end:
                 break
 
 
-cdef inline void suppress_nearby(
-    const Doubles* rule, Py_ssize_t n, int* room, unsigned char* keep
-) noexcept nogil:
+cdef inline void suppress_nearby(Doubles rule, Py_ssize_t n, int* room, unsigned char* keep) noexcept nogil:
     """Compare each box with the later ones near it."""
     cdef Py_ssize_t i, j, at, place
     cdef int r
     cdef Grid grid
     cdef Window window
     cdef Cells near
-    cdef double longest = spread(&grid, room, rule.boxes, n)
+    cdef double longest = spread(&grid, room, rule.boxes, n), size
     cdef const double* box
     cdef const Places* places = &grid.places
     window_of_iou(&window, rule.threshold)
@@ -289,12 +288,14 @@ cdef inline void suppress_nearby(
     for i in range(n):
         if not keep[i]:
             continue
-        near = cells(&grid, &window, rule.boxes + 4 * i)
+        box = rule.boxes + 4 * i
+        size = area(box)
+        near = cells(&grid, &window, box)
         for r in range(near.top, near.bottom + 1):
             place = first_place(&grid, kind_of(rule.tile[i], rule.label[i]), r)
             for at in range(places.start[place + near.left], places.start[place + near.right + 1]):
                 j = places.item[at]
-                if (j > i) & overlaps(rule, i, j) and of_a_kind(rule, i, j):
+                if (j > i) & overlaps(rule, box, size, rule.boxes + 4 * j) and of_a_kind(rule, i, j):
                     keep[j] = 0
 
 
@@ -311,11 +312,11 @@ def suppress(
         rule.boxes, rule.label, rule.tile = &boxes[0, 0], &label[0], &tile[0]
         rule.threshold, rule.smaller = threshold, smaller
         memset(&keep[0], 1, n)
-        if put_by_kind(&kinds, &room[0], &rule, n) <= EACH * n:
+        if put_by_kind(&kinds, &room[0], rule, n) <= EACH * n:
             settle(&kinds, n)
-            suppress_within_kinds(&rule, &kinds, n, &columns[0], &keep[0])
+            suppress_within_kinds(rule, &kinds, n, &columns[0], &keep[0])
         else:
-            suppress_nearby(&rule, n, &room[0], &keep[0])
+            suppress_nearby(rule, n, &room[0], &keep[0])
         for i in range(n):
             kept[left] = <int>i
             left += keep[i]
@@ -502,7 +503,9 @@ cdef inline void write_links(Linking* linking, const Hits* hits) noexcept nogil:
         linking.found += 1
 
 
-cdef inline Cells cells_of_strip(const Strips* strips, int strip, const Window* window, const double* box) noexcept nogil:
+cdef inline Cells cells_of_strip(
+    const Strips* strips, int strip, const Window* window, const double* box
+) noexcept nogil:
     """Return the pieces (left to right) and lanes (top to bottom) that a box's window touches."""
     cdef Cells found
     cdef int side = long_side(strips.areas + 4 * strip)
@@ -527,7 +530,7 @@ def link(
     cdef Hits hit[PUT_OFF]
     cdef Window window
     cdef Cells near
-    cdef int l, strip
+    cdef int r, strip
     cdef unsigned int alike
     cdef double length, least = same / SLACK
     if front == 0 or back == 0:
@@ -552,9 +555,9 @@ def link(
         for e in range(part.shape[0] - back, part.shape[0]):
             strip = whose[e, 1]
             near = cells_of_strip(&strips, strip, &window, &part[e, 0])
-            for l in range(near.top, near.bottom + 1):
-                at = strips.cells.start[first_cell(&strips, strip, l) + near.left]
-                end = strips.cells.start[first_cell(&strips, strip, l) + near.right + 1]
+            for r in range(near.top, near.bottom + 1):
+                at = strips.cells.start[first_cell(&strips, strip, r) + near.left]
+                end = strips.cells.start[first_cell(&strips, strip, r) + near.right + 1]
                 while at < end:
                     alike = tilewatch_alike(&part[e, 0], &columns, at, least) & tilewatch_first_bits(end - at)
                     hit[hits].box, hit[hits].block, hit[hits].bits = <int>e, <int>at, alike

@@ -71,4 +71,5 @@ cdef inline void lay_out_strips(Strips* strips, int* room, Py_ssize_t n, double 
 cdef inline void put_box(Strips* strips, Py_ssize_t i, int strip, const double* box) noexcept nogil:
     """Say in which strip the left top corner of box i lies."""
     cdef int along = long_side(strips.areas + 4 * strip)
-    put(&strips.cells, i, first_cell(strips, strip, lane(strips, strip, box[1 - along])) + piece(strips, strip, box[along]))
+    cdef int first = first_cell(strips, strip, lane(strips, strip, box[1 - along]))
+    put(&strips.cells, i, first + piece(strips, strip, box[along]))

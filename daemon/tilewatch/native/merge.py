@@ -145,8 +145,8 @@ def _suppress(seen: Seen, kind: I32, threshold: float, method: Method, room: Roo
         return seen.take(keep), kind.take(keep)
     n = len(kind)
     kept = room("kept", n, np.int32)
-    grid, columns, keep = _grid(room, n), _columns(room, n), room("keep", n, np.uint8)
-    left = _merge.suppress(seen.boxes, kind, tile, threshold, method == "ios", grid, columns, keep, kept)
+    grid, columns, alive = _grid(room, n), _columns(room, n), room("keep", n, np.uint8)
+    left = _merge.suppress(seen.boxes, kind, tile, threshold, method == "ios", grid, columns, alive, kept)
     single = _take(room, "single", seen, kept[:left])
     return single, single.label if kind is seen.label else kind[:left]
 
@@ -277,7 +277,8 @@ def _share(seen: Seen, tiles: Tiles, room: Room) -> tuple[_Sides, _Parts]:
     """Return the cut sides, and the parts of boxes in the areas that tiles share."""
     n, most, facts = len(seen.score), 0, _facts(tiles)
     sides = _Sides(room("cut", n, np.uint8, (4,)), room("cuts", n, np.uint8), room("inside", n, np.uint8))
-    found = PARTS_A_BOX * n
+    front, back, found = 0, 0, PARTS_A_BOX * n
+    box, whose = room("part", 0, np.float64, (4,)), room("whose", 0, np.int32, (2,))
     while found > most:
         most = found
         box, whose = room("part", most, np.float64, (4,)), room("whose", most, np.int32, (2,))
@@ -293,6 +294,7 @@ def _links(kind: I32, tiles: Tiles, cuts: NDArray[np.uint8], parts: _Parts, room
     """Return (M, 2) pairs of linked boxes and (M,) how alike they are."""
     areas, most, found = _facts(tiles).meeting.areas, 0, LINKS_A_BOX * len(kind)
     grid, columns = room("grid", 4 * parts.front + 3 * len(areas) + 3, np.int32), _columns(room, parts.front)
+    pairs, weight = room("pairs", 0, np.int32, (2,)), room("weight", 0, np.float64)
     while found > most:
         most = found
         pairs, weight = room("pairs", most, np.int32, (2,)), room("weight", most, np.float64)
