@@ -222,6 +222,17 @@ def test_compiled_equals_twin_where_each_tile_meets_many() -> None:
     check_against_twin(crowd(12, SMALL_TILES, seed=4), SMALL_TILES, iou=0.5)
 
 
+def test_compiled_equals_twin_where_boxes_are_small_for_what_two_tiles_share() -> None:
+    """A partner is found in every direction, though only a small part of the common area is searched."""
+    rng, full_frame = np.random.default_rng(6), int(np.flatnonzero(SCENE_TILES.full_frame)[0])
+    corners, extents = rng.uniform(0, 600, (120, 2)), rng.uniform(10, 30, (120, 2))
+    boxes, rows = np.hstack([corners, corners + extents]), list[list[float]]()
+    for tile in (0, full_frame):
+        seen = np.clip(boxes + rng.normal(0, 0.06, boxes.shape) * np.tile(extents, 2), 0, 640)
+        rows += [[*box, score, 0, tile] for box, score in zip(seen.tolist(), rng.uniform(0.1, 1, 120), strict=True)]
+    check_against_twin(rows, SCENE_TILES, iou=0.5)
+
+
 @pytest.mark.parametrize("method", ["seam", "nms", "ios"])
 def test_compiled_equals_twin_where_many_are_of_a_kind(method: str) -> None:
     """So many that not each is compared with all others, but those near it."""
