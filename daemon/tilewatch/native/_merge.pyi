@@ -1,6 +1,7 @@
 """Loops of the merge; see native.merge for what they are for. All release the GIL and own nothing.
 
-Boxes are (N, 4) frame pixels in canonical order, unless said otherwise. `grid` is scratch, 9 a point and 64.
+Boxes are (N, 4) frame pixels in canonical order, unless said otherwise. `grid` and `columns` are scratch: 9 a box and
+64, and 4 a box and 32.
 """
 
 from numpy import float64, int16, int32, uint8, uint64
@@ -17,6 +18,19 @@ def order(
 ) -> int:
     """Write the usable boxes' indices to `found` (N,), surest first; return how many. `keyed` (2 N,) is scratch."""
 
+def take(
+    boxes: NDArray[float64],
+    score: NDArray[float64],
+    label: NDArray[int32],
+    tile: NDArray[int16],
+    chosen: NDArray[int32],
+    to_boxes: NDArray[float64],
+    to_score: NDArray[float64],
+    to_label: NDArray[int32],
+    to_tile: NDArray[int16],
+) -> None:
+    """Write the boxes of the `chosen` (M,) indices to the last four (M, ...)."""
+
 def suppress(
     boxes: NDArray[float64],
     label: NDArray[int32],
@@ -24,6 +38,7 @@ def suppress(
     threshold: float,
     smaller: bool,
     grid: NDArray[int32],
+    columns: NDArray[float64],
     keep: NDArray[uint8],
     kept: NDArray[int32],
 ) -> int:
@@ -32,41 +47,68 @@ def suppress(
     `smaller` measures the overlap by the smaller box, else by the union; `keep` (N,) is scratch. Returns their number.
     """
 
+def meet(
+    rects: NDArray[float64],
+    first: NDArray[int32],
+    other: NDArray[int32],
+    strip: NDArray[int32],
+    sides: NDArray[float64],
+    number: NDArray[int32],
+    areas: NDArray[float64],
+) -> int:
+    """Write which of T tiles share pixels; return the number of strips: areas that two of them share.
+
+    What tile t shares with others is in `other` and `strip` (T^2,) from `first[t]` to `first[t + 1]`: their indices,
+    ascending, and those of the strips. `sides` (4, T^2 + 8) gets the others' left, top, right and bottom, `areas`
+    (T^2, 4) the strips. `number` (T, T) is scratch.
+    """
+
 def share(
     boxes: NDArray[float64],
     tile: NDArray[int16],
     rects: NDArray[float64],
     margin: NDArray[float64],
     inner: NDArray[uint8],
-    strip: float,
-    neighbours: NDArray[int32],
+    first: NDArray[int32],
+    other: NDArray[int32],
+    strip: NDArray[int32],
+    sides: NDArray[float64],
+    least: float,
     cut: NDArray[uint8],
     cuts: NDArray[uint8],
     inside: NDArray[uint8],
     part: NDArray[float64],
     whose: NDArray[int32],
-) -> int:
-    """Write what the sides of tiles do to boxes, and the parts of boxes in what their tile shares with another one.
+) -> tuple[int, int]:
+    """Write what the sides of tiles do to boxes, and the parts of boxes in strips, if wider than `least`.
 
-    `rects`, `margin` and `inner` have T rows, `neighbours` ((T + 1)^2,) is scratch. `cut` (N, 4), `cuts` (N,) and
-    `inside` (N,) are written; so are `part` (P, 4) and `whose` (P, 2), box and other tile. Returns the number of
-    parts, which may be more than P.
+    `rects`, `margin` and `inner` have T rows; the next four are those of `meet`. `cut` (N, 4), `cuts` (N,) and
+    `inside` (N,) are written; so are `part` (P, 4) and `whose` (P, 2), box and strip: from the front those of the
+    strip's earlier tile, from the end those of the later one. Returns how many there are of both, together perhaps
+    more than P.
     """
 
 def link(
     label: NDArray[int32],
-    tile: NDArray[int16],
     cuts: NDArray[uint8],
     part: NDArray[float64],
     whose: NDArray[int32],
+    front: int,
+    back: int,
+    areas: NDArray[float64],
     same: float,
     other: float,
     discount: float,
     grid: NDArray[int32],
+    columns: NDArray[float64],
     pairs: NDArray[int32],
     weight: NDArray[float64],
 ) -> int:
-    """Write links into `pairs` (M, 2) and `weight` (M,); return how many there are, which may be more than M."""
+    """Write links into `pairs` (M, 2) and `weight` (M,); return how many there are, which may be more than M.
+
+    `part` to `back` are what `share` wrote and returned, `areas` (S, 4) what `meet` wrote. `grid` has room for
+    4 `front` + 3 S + 3.
+    """
 
 def group(
     tile: NDArray[int16],
@@ -133,8 +175,9 @@ def doubt(
     seen: NDArray[uint64],
     whole: NDArray[float64],
     current: NDArray[uint8],
-    neighbours: NDArray[int32],
+    first: NDArray[int32],
+    other: NDArray[int32],
     denied: float,
     score: NDArray[float64],
 ) -> None:
-    """Lower the `score` (G,) of groups that as many tiles deny as report; `neighbours` as `share` left them."""
+    """Lower the `score` (G,) of groups that as many tiles deny as report; `first` and `other` as `meet` writes them."""

@@ -31,6 +31,8 @@ Method: TypeAlias = Literal["seam", "nms", "ios"]
 
 PARTS_A_BOX, LINKS_A_BOX = 3, 2
 """Room on the first try; a crowd with more gets a second one."""
+BLOCK = 8
+"""Boxes side by side that are compared at a time."""
 
 
 class Merged(NamedTuple):
@@ -113,16 +115,18 @@ def _given(room: Room, *columns: NDArray[Any]) -> Seen:
 def _take(room: Room, name: Literal["seen", "single"], seen: Seen, keep: NDArray[Any]) -> Seen:
     """Return the boxes of these indices."""
     taken = _seen(room, name, len(keep))
-    np.take(seen.boxes, keep, axis=0, out=taken.boxes, mode="clip")  # 'raise' would go by way of a copy
-    np.take(seen.score, keep, out=taken.score, mode="clip")
-    np.take(seen.label, keep, out=taken.label, mode="clip")
-    np.take(seen.tile, keep, out=taken.tile, mode="clip")
+    _merge.take(*seen, keep, *taken)
     return taken
 
 
 def _grid(room: Room, points: int) -> I32:
     """Return what a grid of that many points takes."""
     return room("grid", 9 * points + 64, np.int32)
+
+
+def _columns(room: Room, boxes: int) -> F64:
+    """Return what that many boxes side by side take."""
+    return room("columns", 4 * (boxes + BLOCK), np.float64)
 
 
 def _canonical(seen: Seen, tiles: Tiles, room: Room) -> Seen:
@@ -143,9 +147,8 @@ def _suppress(seen: Seen, kind: I32, threshold: float, method: Method, room: Roo
         return seen.take(keep), kind.take(keep)
     n = len(kind)
     kept = room("kept", n, np.int32)
-    left = _merge.suppress(
-        seen.boxes, kind, tile, threshold, method == "ios", _grid(room, n), room("keep", n, np.uint8), kept
-    )
+    grid, columns, alive = _grid(room, n), _columns(room, n), room("keep", n, np.uint8)
+    left = _merge.suppress(seen.boxes, kind, tile, threshold, method == "ios", grid, columns, alive, kept)
     single = _take(room, "single", seen, kept[:left])
     return single, single.label if kind is seen.label else kind[:left]
 
@@ -154,9 +157,9 @@ def _join(seen: Seen, kind: I32, tiles: Tiles, current: Bool, room: Room) -> tup
     """Return one box an object, in canonical order, and how many boxes were joined into another one."""
     if not COMPILED:
         return reference.join(seen, kind, tiles, current)
-    n, rects = len(kind), _facts(tiles).rects
+    n, facts = len(kind), _facts(tiles)
     sides, parts = _share(seen, tiles, room)
-    pairs, weight = _links(seen, kind, sides.cuts, parts, room)
+    pairs, weight = _links(kind, tiles, sides.cuts, parts, room)
     parent, groups = room("parent", n, np.int32), room("groups", n, np.uint64, ((len(tiles) + 63) // 64,))
     keyed, ranked = room("keyed", 2 * len(weight), np.uint64), room("order", len(weight), np.int32)
     _merge.group(seen.tile, pairs, weight, keyed, ranked, groups, parent)
@@ -170,7 +173,7 @@ def _join(seen: Seen, kind: I32, tiles: Tiles, current: Bool, room: Room) -> tup
             kind,
             *lone,
             groups,
-            rects,
+            facts.rects,
             reference.CONTAINED,
             reference.SHOWN,
             _grid(room, count),
@@ -179,8 +182,8 @@ def _join(seen: Seen, kind: I32, tiles: Tiles, current: Bool, room: Room) -> tup
         )
     )
     _merge.doubt(
-        *(merged.boxes, merged.tile, lone.head, lone.shut, groups, _facts(tiles).whole, current.view(np.uint8)),
-        *(sides.neighbours, reference.DENIED, merged.score),
+        *(merged.boxes, merged.tile, lone.head, lone.shut, groups, facts.whole, current.view(np.uint8)),
+        *(facts.meeting.first, facts.meeting.other, reference.DENIED, merged.score),
     )
     return _canonical(_take(room, "single", merged, kept[:left]), tiles, room), n - count
 
@@ -200,18 +203,47 @@ class _Facts(NamedTuple):
     """(T,) what their boxes weigh."""
     whole: F64
     """(T, 4) frame pixels: strictly within it an object is seen whole."""
+    meeting: _Meeting
+
+
+class _Meeting(NamedTuple):
+    """Which of T tiles share pixels: K times one with another, in S strips."""
+
+    first: I32
+    """(T + 1,) where the others of a tile begin."""
+    other: I32
+    """(K,) index of a tile, ascending for each."""
+    strip: I32
+    """(K,) index of the area they share."""
+    sides: F64
+    """(4, K and more) the other's left, top, right and bottom."""
+    areas: F64
+    """(S, 4) what two tiles share, frame pixels."""
+
+
+def _meeting(rects: F64) -> _Meeting:
+    """Return what tiles share."""
+    tiles = len(rects)
+    most = tiles * tiles
+    first, number = np.empty(tiles + 1, np.int32), np.empty((tiles, tiles), np.int32)
+    other, strip = np.empty(most, np.int32), np.empty(most, np.int32)
+    sides, areas = np.empty((4, most + BLOCK)), np.empty((most, 4))
+    strips = _merge.meet(rects, first, other, strip, sides, number, areas)
+    return _Meeting(first, other, strip, sides, areas[:strips])
 
 
 @lru_cache(maxsize=4)
 def _facts(tiles: Tiles) -> _Facts:
     """Return what is known of tiles; from frame to frame they are the same object."""
+    rects = tiles.rects.astype(np.float64)
     return _Facts(
         rank=reference.tile_rank(tiles),
-        rects=tiles.rects.astype(np.float64),
+        rects=rects,
         margin=reference.cut_margin(tiles),
         inner=tiles.inner.astype(np.uint8),
         trust=reference.tile_trust(tiles),
         whole=reference.whole(tiles),
+        meeting=_meeting(rects),
     )
 
 
@@ -224,8 +256,6 @@ class _Sides(NamedTuple):
     """(N,) how many are."""
     inside: NDArray[np.uint8]
     """(N,) 1: no other tile sees any of it."""
-    neighbours: I32
-    """The lists of tiles that share pixels, as `_merge.share` makes them."""
 
 
 class _Lone(NamedTuple):
@@ -239,41 +269,47 @@ class _Lone(NamedTuple):
     """(G,) 1: a single box of which no other tile sees any part."""
 
 
-def _share(seen: Seen, tiles: Tiles, room: Room) -> tuple[_Sides, tuple[F64, I32]]:
-    """Return the cut sides, (P, 4) the parts of boxes in the area two tiles share, and (P, 2) box and other tile."""
-    n, most, found = len(seen.score), 0, PARTS_A_BOX * len(seen.score)
-    sides = _Sides(
-        room("cut", n, np.uint8, (4,)),
-        room("cuts", n, np.uint8),
-        room("inside", n, np.uint8),
-        room("neighbours", (len(tiles) + 1) ** 2, np.int32),
-    )
-    facts = _facts(tiles)
-    part, whose = room("part", 0, np.float64, (4,)), room("whose", 0, np.int32, (2,))
+class _Parts(NamedTuple):
+    """Parts of boxes in strips; between those of the earlier and of the later tile lies what is not used."""
+
+    box: F64
+    """(P, 4) frame pixels."""
+    whose: I32
+    """(P, 2) box and strip."""
+    front: int
+    """How many are of the earlier tile."""
+    back: int
+    """How many are of the later tile."""
+
+
+def _share(seen: Seen, tiles: Tiles, room: Room) -> tuple[_Sides, _Parts]:
+    """Return the cut sides, and the parts of boxes in the areas that tiles share."""
+    n, most, facts = len(seen.score), 0, _facts(tiles)
+    sides = _Sides(room("cut", n, np.uint8, (4,)), room("cuts", n, np.uint8), room("inside", n, np.uint8))
+    front, back, found = 0, 0, PARTS_A_BOX * n
+    box, whose = room("part", 0, np.float64, (4,)), room("whose", 0, np.int32, (2,))
     while found > most:
         most = found
-        part, whose = room("part", most, np.float64, (4,)), room("whose", most, np.int32, (2,))
-        found = _merge.share(
-            *(seen.boxes, seen.tile, facts.rects, facts.margin, facts.inner, reference.STRIP, sides.neighbours),
-            *(sides.cut, sides.cuts, sides.inside),
-            part,
-            whose,
+        box, whose = room("part", most, np.float64, (4,)), room("whose", most, np.int32, (2,))
+        front, back = _merge.share(
+            *(seen.boxes, seen.tile, facts.rects, facts.margin, facts.inner, *facts.meeting[:4], reference.STRIP),
+            *(*sides, box, whose),
         )
-    return sides, (part[:found], whose[:found])
+        found = front + back
+    return sides, _Parts(box, whose, front, back)
 
 
-def _links(seen: Seen, kind: I32, cuts: NDArray[np.uint8], parts: tuple[F64, I32], room: Room) -> tuple[I32, F64]:
+def _links(kind: I32, tiles: Tiles, cuts: NDArray[np.uint8], parts: _Parts, room: Room) -> tuple[I32, F64]:
     """Return (M, 2) pairs of linked boxes and (M,) how alike they are."""
-    part, whose = parts
-    grid, most, found = _grid(room, len(part)), 0, LINKS_A_BOX * len(kind)
+    areas, most, found = _facts(tiles).meeting.areas, 0, LINKS_A_BOX * len(kind)
+    grid, columns = room("grid", 4 * parts.front + 3 * len(areas) + 3, np.int32), _columns(room, parts.front)
     pairs, weight = room("pairs", 0, np.int32, (2,)), room("weight", 0, np.float64)
     while found > most:
         most = found
         pairs, weight = room("pairs", most, np.int32, (2,)), room("weight", most, np.float64)
         found = _merge.link(
-            kind,
-            seen.tile,
-            *(cuts, part, whose, reference.SAME, reference.OTHER, reference.DISCOUNT, grid, pairs, weight),
+            *(kind, cuts, *parts, areas, reference.SAME, reference.OTHER, reference.DISCOUNT),
+            *(grid, columns, pairs, weight),
         )
     return pairs[:found], weight[:found]
 
@@ -286,7 +322,7 @@ def _fuse(seen: Seen, tiles: Tiles, sides: _Sides, parent: I32, room: Room) -> t
     members, sums = room("members", 4 * n, np.int32), room("sums", n // 2, np.float64, (2, 4))
     trust = _facts(tiles).trust
     groups = _merge.fuse(
-        *(*seen, trust, reference.TRUST_CUT, sides.cut, sides.cuts, sides.inside, parent, members, sums),
+        *(*seen, trust, reference.TRUST_CUT, *sides, parent, members, sums),
         *(merged.boxes, merged.score, merged.label, merged.tile, *lone),
     )
     return merged.first(groups), _Lone(lone.fragment[:groups], lone.head[:groups], lone.shut[:groups])

@@ -236,6 +236,8 @@ def scene(rows: list[Any], tiles: Tiles) -> Sequence[Sequence[float]]:
 
 
 SCENE_TILES = plan(1200, 1000, TileSettings(size=640, overlap=80, full_frame="on")).tiles
+SMALL_TILES = plan(1200, 1000, TileSettings(size=320, overlap=160, full_frame="on")).tiles
+"""Each shares pixels with more than eight others."""
 
 
 options = st.fixed_dictionaries(
@@ -251,32 +253,64 @@ options = st.fixed_dictionaries(
 @given(rows=st.lists(row, max_size=25), options=options)
 def test_compiled_equals_twin_and_accounts_balance(rows: list[Any], options: dict[str, Any]) -> None:
     """Same boxes to the last bit of float32, ties included; found = kept + merged + suppressed."""
-    check_against_twin(scene(rows, SCENE_TILES), **options)
+    check_against_twin(scene(rows, SCENE_TILES), SCENE_TILES, **options)
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("agnostic", [False, True])
 def test_compiled_equals_twin_in_a_crowd_of_all_sizes(seed: int, *, agnostic: bool) -> None:
     """Nothing near is overlooked: boxes of 6 to 600 pixels, seen with noise by every tile, and their fragments."""
-    rng, rects, rows = np.random.default_rng(seed), SCENE_TILES.rects, list[list[float]]()
-    for _ in range(35):
+    rows = crowd(35, SCENE_TILES, seed)
+    check_against_twin(rows, SCENE_TILES, iou=0.5, agnostic=agnostic)
+    check_against_twin(rows, SCENE_TILES, iou=0.1, agnostic=agnostic, method="nms")
+
+
+def test_compiled_equals_twin_where_each_tile_meets_many() -> None:
+    """More neighbours than are compared at a time, and more parts of boxes than the first try has room for."""
+    check_against_twin(crowd(12, SMALL_TILES, seed=4), SMALL_TILES, iou=0.5)
+
+
+def test_compiled_equals_twin_where_boxes_are_small_for_what_two_tiles_share() -> None:
+    """A partner is found in every direction, though only a small part of the common area is searched."""
+    rng, full_frame = np.random.default_rng(6), int(np.flatnonzero(SCENE_TILES.full_frame)[0])
+    corners, extents = rng.uniform(0, 600, (120, 2)), rng.uniform(10, 30, (120, 2))
+    boxes, rows = np.hstack([corners, corners + extents]), list[list[float]]()
+    for tile in (0, full_frame):
+        seen = np.clip(boxes + rng.normal(0, 0.06, boxes.shape) * np.tile(extents, 2), 0, 640)
+        rows += [[*box, score, 0, tile] for box, score in zip(seen.tolist(), rng.uniform(0.1, 1, 120), strict=True)]
+    check_against_twin(rows, SCENE_TILES, iou=0.5)
+
+
+@pytest.mark.parametrize("method", ["seam", "nms", "ios"])
+def test_compiled_equals_twin_where_many_are_of_a_kind(method: str) -> None:
+    """So many that not each is compared with all others, but those near it."""
+    rng = np.random.default_rng(5)
+    corners, extents = rng.uniform(0, 600, (400, 2)), np.exp(rng.uniform(np.log(6), np.log(80), (400, 2)))
+    boxes = np.minimum(np.hstack([corners, corners + extents]), 640)
+    rows = [[*box, score, 0, 0] for box, score in zip(boxes.tolist(), rng.uniform(0.1, 1, 400).tolist(), strict=True)]
+    check_against_twin(rows, SCENE_TILES, iou=0.2, method=method)
+
+
+def crowd(objects: int, tiles: Tiles, seed: int) -> list[list[float]]:
+    """Return rows of boxes of all sizes, as most tiles see them."""
+    rng, rows = np.random.default_rng(seed), list[list[float]]()
+    for _ in range(objects):
         extent = np.exp(rng.uniform(np.log(6), np.log(600), 2))
         corner = rng.uniform(0, 1000, 2)
-        for tile, rect in enumerate(rects):
+        for tile, rect in enumerate(tiles.rects):
             seen = np.concatenate([corner, corner + extent]) + rng.normal(0, 0.04, 4) * np.tile(extent, 2)
             low, high = np.maximum(seen[:2], rect[:2]), np.minimum(seen[2:], rect[2:])
             if (high > low).all() and rng.random() < 0.8:
                 rows.append([*low, *high, rng.uniform(0.1, 1), float(rng.integers(2)), float(tile)])
-    check_against_twin(rows, iou=0.5, agnostic=agnostic)
-    check_against_twin(rows, iou=0.1, agnostic=agnostic, method="nms")
+    return rows
 
 
-def check_against_twin(rows: Sequence[Sequence[float]], **options: Any) -> None:
+def check_against_twin(rows: Sequence[Sequence[float]], tiles: Tiles, **options: Any) -> None:
     """Compare both halves of the core, and the account of the boxes."""
     merge.COMPILED = True
-    ours = run(rows, SCENE_TILES, **options)
+    ours = run(rows, tiles, **options)
     merge.COMPILED = False
-    twin = run(rows, SCENE_TILES, **options)
+    twin = run(rows, tiles, **options)
     for name in ("xyxy", "score", "label", "tile"):
         assert np.array_equal(getattr(ours.detections, name), getattr(twin.detections, name)), name
     count = ours.boxes
