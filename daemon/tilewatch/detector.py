@@ -14,6 +14,7 @@ from tilewatch.engines import select, zoo
 from tilewatch.engines.executor import Executor
 from tilewatch.engines.options import EngineOptions, mounted_model
 from tilewatch.flow.backports import TaskGroup
+from tilewatch.flow.heap import give_back
 from tilewatch.flow.lane import Lane
 from tilewatch.motion.gate import MotionGate
 from tilewatch.sinks.annotate import Annotator
@@ -218,6 +219,7 @@ def _open_engine(settings: Settings) -> ModelEngine:
     engine.set_floor(settings.score_floor)
     engine.open()
     engine.warm_up()
+    give_back()  # a model is copied several times on its way into the engine
     info = engine.info
     logger.info(
         "engine_opened",
