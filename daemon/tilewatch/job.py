@@ -236,9 +236,12 @@ class VideoJob:
         """Let the result appear, or keep the work that a stop left unfinished; blocking."""
         if parts.work and not whole:
             return self._suspend(report, parts, parts.work)
+        videos = [sink for sink in parts.sinks if isinstance(sink, (VideoSink, DurableSink))]
+        for sink in videos:
+            sink.close()
+        give_back()  # what the encoder took is more than the overview needs to be drawn
         for sink in parts.sinks:
             sink.close()
-        videos = [sink for sink in parts.sinks if isinstance(sink, (VideoSink, DurableSink))]
         warnings = [text for sink in videos for text in sink.warnings]
         encoder = next((sink.codec for sink in videos), None)
         self._detector.encoder_taken(encoder)

@@ -227,8 +227,8 @@ class RawHeads:
 
     batch: TileBatch
     outputs: tuple[F32, ...]
-    """One (B, ...) float32 array for each output of the model; or, where the engine's device has picked the candidates,
-    their rows, which the engine's head reads (see engines.tensorrt.candidates)."""
+    """One (B, ...) float32 array for each output of the model; or, where the candidates are picked already, their rows
+    (see engines.tensorrt.candidates and engines.picker)."""
 
     @property
     def frame(self) -> Frame:
