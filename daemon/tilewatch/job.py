@@ -237,8 +237,8 @@ class VideoJob:
         if parts.work and not whole:
             return self._suspend(report, parts, parts.work)
         videos = [sink for sink in parts.sinks if isinstance(sink, (VideoSink, DurableSink))]
-        for sink in videos:
-            sink.close()
+        for video in videos:
+            video.close()
         give_back()  # what the encoder took is more than the overview needs to be drawn
         for sink in parts.sinks:
             sink.close()

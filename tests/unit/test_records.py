@@ -14,7 +14,7 @@ from tilewatch.records import Frame
 @pytest.mark.parametrize("size", [(1, 1), (7, 129), (33, 128), (64, 64)])
 @pytest.mark.parametrize("full_range", [False, True])
 def test_a_still_is_the_same_in_bands_as_at_once(
-    size: tuple[int, int], full_range: bool, monkeypatch: pytest.MonkeyPatch  # noqa: FBT001 a parameter
+    size: tuple[int, int], full_range: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the last band is a part of one, or one odd row."""
     width, height = size

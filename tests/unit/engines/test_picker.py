@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,6 +13,8 @@ from tilewatch.engines.heads import Columns, Detr, EndToEnd, Grid, Rows, grid_of
 from tilewatch.engines.picker import Picker
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tilewatch.engines.heads import Head
     from tilewatch.records import F32
 
@@ -35,7 +37,7 @@ def outputs_of(kind: str, tiles: int, seed: int) -> tuple[F32, ...]:
     found = []
     for shape in HEADS[kind][1]:
         output = random.random((tiles, *shape), np.float32)
-        special = random.random(output.shape) < 0.1  # noqa: PLR2004 see above
+        special = random.random(output.shape) < 0.1
         output[special] = random.choice(SPECIAL, int(special.sum()))
         if kind in {"rows", "raw"}:
             output[..., 5:] = np.minimum(output[..., 5:], 1)  # they take it that no class exceeds 1
@@ -57,9 +59,9 @@ def test_the_candidates_are_those_of_the_whole_output(
     head, outputs, floor = HEADS[kind][0], outputs_of(kind, tiles, seed), 0.25
     mask = None if wanted is None else np.array(wanted, np.bool_)
     picker = Picker(head, floor)
-    for ours, theirs in zip(
-        picker.head.decode(picker(outputs), floor + above, mask), head.decode(outputs, floor + above, mask), strict=True
-    ):
+    found: Sequence[Any] = picker.head.decode(picker(outputs), floor + above, mask)
+    known: Sequence[Any] = head.decode(outputs, floor + above, mask)
+    for ours, theirs in zip(found, known, strict=True):
         np.testing.assert_array_equal(ours, theirs)
         assert ours.dtype == theirs.dtype
 
