@@ -12,8 +12,11 @@ from tilewatch import __version__
 from tilewatch.engines import names as class_names
 from tilewatch.engines import select, zoo
 from tilewatch.engines.executor import Executor
+from tilewatch.engines.host import HostEngine
 from tilewatch.engines.options import EngineOptions, mounted_model
+from tilewatch.engines.picker import Picker
 from tilewatch.flow.backports import TaskGroup
+from tilewatch.flow.heap import give_back
 from tilewatch.flow.lane import Lane
 from tilewatch.motion.gate import MotionGate
 from tilewatch.sinks.annotate import Annotator
@@ -58,11 +61,18 @@ class Camera:
 class Detector:
     """The engine and everything that all videos share."""
 
-    def __init__(self, settings: Settings, counters: Metrics, engine: ModelEngine, executor: Executor) -> None:
+    def __init__(self, settings: Settings, counters: Metrics, engine: ModelEngine, lane: Lane) -> None:
         self.settings = settings
         self.metrics = counters
         self.engine = engine
-        self.executor = executor
+        self._picker = Picker(engine.head, settings.score_floor) if isinstance(engine, HostEngine) else None
+        self.executor = Executor(
+            engine,
+            lane.call,
+            batch_wait_ms=settings.batch.wait_ms,
+            pick=self._picker or tuple,
+            on_batch=counters.batch_done,
+        )
         self.decoders = Decoders(settings.decode.decoder, told=counters.decoder_taken, failed=counters.decoder_failed)
         self.encoder: str | None = None
         """What encodes annotated videos, in FFmpeg's words; None where none are made."""
@@ -72,7 +82,8 @@ class Detector:
 
     def reader(self) -> Decoder:
         """Return what reads the candidates that count out of the heads."""
-        return partial(self.engine.head.decode, threshold=self.settings.score_floor, wanted=self.wanted)
+        head = self._picker.head if self._picker else self.engine.head
+        return partial(head.decode, threshold=self.settings.score_floor, wanted=self.wanted)
 
     def encoder_taken(self, name: str | None) -> None:
         """Take note of what encodes."""
@@ -88,6 +99,8 @@ class Detector:
         """
         self.wanted = class_names.wanted(settings.detect.classes, self.engine.info.names, self.engine.head.classes)
         self.engine.set_floor(settings.score_floor)
+        if self._picker:
+            self._picker.set_floor(settings.score_floor)
         self.settings = settings
 
     def cutter(self) -> TileStage:
@@ -179,12 +192,7 @@ async def open_detector(settings: Settings, counters: Metrics) -> AsyncIterator[
     async with Lane("device") as lane:
         encoder = await lane.call(_check_codecs, settings)
         engine = await lane.call(_open_engine, settings)
-        executor = Executor(
-            engine,
-            lane.call,
-            batch_wait_ms=settings.batch.wait_ms,
-            on_batch=counters.batch_done,
-        )
+        detector = Detector(settings, counters, engine, lane)
         info = engine.info
         counters.batch_capacity.set(engine.feeding.batch)
         counters.engine_opened(
@@ -196,11 +204,10 @@ async def open_detector(settings: Settings, counters: Metrics) -> AsyncIterator[
         )
         try:
             async with TaskGroup() as group:
-                group.create_task(executor.run(), name="executor")
-                detector = Detector(settings, counters, engine, executor)
+                group.create_task(detector.executor.run(), name="executor")
                 detector.encoder_taken(encoder)
                 yield detector
-                executor.stop()
+                detector.executor.stop()
         finally:
             await lane.call(engine.close)
 
@@ -231,6 +238,7 @@ def _open_engine(settings: Settings) -> ModelEngine:
     engine.set_floor(settings.score_floor)
     engine.open()
     engine.warm_up()
+    give_back()  # a model is copied several times on its way into the engine
     info = engine.info
     logger.info(
         "engine_opened",

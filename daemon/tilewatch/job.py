@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tilewatch.detector import Camera
 from tilewatch.flow.backports import BaseExceptionGroup
+from tilewatch.flow.heap import give_back
 from tilewatch.flow.lane import Lane
 from tilewatch.flow.pipeline import Pipeline, Step
 from tilewatch.flow.supervisor import verdict
@@ -136,9 +136,7 @@ class VideoJob:
         """
         async with AsyncExitStack() as stack:
             lanes = {name: await stack.enter_async_context(Lane(name)) for name in metrics.STAGES if name != "infer"}
-            await lanes["decode"].call(
-                gc.collect
-            )  # PyAV ties codecs into cycles: the last video's threads and pictures
+            await lanes["decode"].call(give_back)  # PyAV ties codecs into cycles: the last video's threads and pictures
             info = await lanes["decode"].call(self._source.open)
             stack.push_async_callback(lanes["decode"].clean_up, self._source.close)
             meter = self._detector.metrics.stream(stack.enter_context(self._session.slots.take()))
@@ -238,9 +236,12 @@ class VideoJob:
         """Let the result appear, or keep the work that a stop left unfinished; blocking."""
         if parts.work and not whole:
             return self._suspend(report, parts, parts.work)
+        videos = [sink for sink in parts.sinks if isinstance(sink, (VideoSink, DurableSink))]
+        for video in videos:
+            video.close()
+        give_back()  # what the encoder took is more than the overview needs to be drawn
         for sink in parts.sinks:
             sink.close()
-        videos = [sink for sink in parts.sinks if isinstance(sink, (VideoSink, DurableSink))]
         warnings = [text for sink in videos for text in sink.warnings]
         encoder = next((sink.codec for sink in videos), None)
         self._detector.encoder_taken(encoder)

@@ -36,6 +36,8 @@ LUMA_WEIGHTS: dict[Matrix, tuple[float, float]] = {
     "bt2020": (0.2627, 0.0593),
 }
 """(Kr, Kb) of each matrix."""
+BAND = 64
+"""Rows that are converted at once; even, since two share a row of chroma."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -101,16 +103,24 @@ class Frame:
 
     def bgr(self) -> U8:
         """Return a new (height, width, 3) uint8 BGR picture: for stills, never for the way of a frame."""
+        picture: U8 = np.empty((self.height, self.width, 3), np.uint8)
+        for top in range(0, self.height, BAND):  # as floats the whole picture would take twenty times its bytes
+            self._convert(top, picture[top : top + BAND])
+        return picture
+
+    def _convert(self, top: int, target: U8) -> None:
+        """Write the rows from `top`, an even one, into a BGR picture of as many rows."""
+        height = len(target)
         kr, kb = LUMA_WEIGHTS[self.matrix]
-        luma = self.y.astype(np.float32)
-        cb, cr = (_enlarge(plane, self.height, self.width) - 128.0 for plane in (self.u, self.v))
+        luma = self.y[top : top + height].astype(np.float32)
+        halves = (plane[top // 2 : (top + height + 1) // 2] for plane in (self.u, self.v))
+        cb, cr = (_enlarge(plane, height, self.width) - 128.0 for plane in halves)
         if not self.full_range:
             luma, cb, cr = (luma - 16.0) * (255 / 219), cb * (255 / 224), cr * (255 / 224)
         red = luma + 2 * (1 - kr) * cr
         blue = luma + 2 * (1 - kb) * cb
         green = (luma - kr * red - kb * blue) / (1 - kr - kb)
-        picture: U8 = np.clip(np.rint(np.stack([blue, green, red], axis=-1)), 0, 255).astype(np.uint8)
-        return picture
+        target[:] = np.clip(np.rint(np.stack([blue, green, red], axis=-1)), 0, 255)
 
 
 def _enlarge(plane: U8, height: int, width: int) -> F32:
@@ -217,8 +227,8 @@ class RawHeads:
 
     batch: TileBatch
     outputs: tuple[F32, ...]
-    """One (B, ...) float32 array for each output of the model; or, where the engine's device has picked the candidates,
-    their rows, which the engine's head reads (see engines.tensorrt.candidates)."""
+    """One (B, ...) float32 array for each output of the model; or, where the candidates are picked already, their rows
+    (see engines.tensorrt.candidates and engines.picker)."""
 
     @property
     def frame(self) -> Frame:

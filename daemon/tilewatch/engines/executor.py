@@ -126,15 +126,18 @@ class Executor:
         call: LaneCall,
         *,
         batch_wait_ms: float = 5.0,
+        pick: Callable[[Sequence[F32]], tuple[F32, ...]] = tuple,
         on_batch: Callable[[int, float], None] | None = None,
     ) -> None:
         """Take an engine that is open and warm, and the `call` of its lane.
 
+        `pick` gives what is to be kept of a submit's outputs; it runs on the lane.
         `on_batch` is told of every submit that came back: number of tiles, seconds from submit to result.
         """
         self._engine = engine
         self._call = call
         self._wait_seconds = batch_wait_ms / MILLISECONDS
+        self._pick = pick
         self._on_batch = on_batch
         self._turns: Turns[Part] = Turns()
         self._in_flight: deque[_Flight] = deque()
@@ -243,7 +246,7 @@ class Executor:
             self._engine.submit([(job.batch.slot, row) for job, row in parts])
         if due is None:
             return
-        outputs = self._engine.collect()
+        outputs = self._pick(self._engine.collect())
         for index, (job, row) in enumerate(due.parts):
             if not job.done.cancelled():
                 job.keep(row, outputs, index)

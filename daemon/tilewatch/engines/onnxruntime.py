@@ -112,6 +112,7 @@ def _session(runtime: ModuleType, content: bytes, options: EngineOptions, thread
     settings.intra_op_num_threads = threads + 1
     settings.inter_op_num_threads = 1
     settings.log_severity_level = SEVERITY_ERROR
+    settings.enable_mem_pattern = False  # one block for all of a request's tensors: 30 MB more, and no faster
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     state = runtime.capi.onnxruntime_pybind11_state
     try:

@@ -91,6 +91,7 @@ class Film:
         self._muxer.close(frames)
         self._closed = True
         damaged = self._muxer.damaged + (self._sound.damaged if self._sound else 0)
+        self._muxer = None
         if damaged:
             self.warnings.append(f"{damaged} damaged pieces of sound were left out")
         self.release()

@@ -92,6 +92,7 @@ class VideoWriter:
         if self._film is None or not self.frames:
             raise SinkError(f"{self.path}: no frame was written")
         self._film.close(self._encode(None), self.frames)
+        self._let_go()
         self._closed = True
 
     def abort(self) -> None:
@@ -122,6 +123,7 @@ class VideoWriter:
     def _let_go(self) -> None:
         if self._encoder is not None:
             self._encoder.close()
+            self._encoder = None
 
     def _fall_back(self, film: Film, error: SinkError) -> None:
         assert self._fallback is not None

@@ -434,3 +434,19 @@ def test_candidates_of_several_calls_become_one_array(loop: str) -> None:
     assert [[int(value) for value in tile[:, 0]] for tile in rows] == [
         [2, 2, 0], [0, 0, 0], [1, 0, 0], [0, 0, 0], [3, 3, 3], [1, 0, 0],
     ]  # fmt: skip
+
+
+def test_what_is_picked_of_a_submit_is_what_is_kept(loop: str) -> None:
+    """Tile by tile in the tile's row, however the tiles were packed."""
+    engine = FakeEngine(Feeding(batch=2, in_flight=2))
+
+    def pick(outputs: Sequence[F32]) -> tuple[F32, ...]:
+        return (10 * outputs[0],)
+
+    async def scenario() -> list[Any]:
+        executor, device, _ = make(engine, batch_wait_ms=0, pick=pick)
+        return await served(executor, ask(device, batch_of(1, 2, 3)))
+
+    heads, error = run_on(loop, scenario())
+    assert error is None
+    assert [output.tolist() for output in heads.outputs] == [[[10], [20], [30]]]
