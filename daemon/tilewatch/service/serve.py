@@ -79,22 +79,27 @@ def serve(settings: Settings, env_file: Path | None = None) -> int:
 
 
 async def _serve(settings: Settings, env_file: Path | None) -> int:
-    if not await usable(settings):
-        return 0
-    log.configure(settings.log, sys.stdout)
-    async with AsyncExitStack() as stack:
-        service = await Service.open(settings, env_file, stack)
+    # One and the same from the first to the last moment: between two of them a stop could be lost.
+    shutdown = Shutdown(settings.service.drain_seconds)
+    async with shutdown.guard(), AsyncExitStack() as stack:
+        if not await usable(settings, shutdown):
+            return 0
+        log.configure(settings.log, sys.stdout)
+        service = await Service.open(settings, env_file, shutdown, stack)
         try:
             await service.run()
         except BaseExceptionGroup as group:
             raise verdict(group) from group
-    return EXIT_CUT_SHORT if service.shutdown.expired else 0
+    logger.info("service_stopped", drained=not shutdown.expired)
+    return EXIT_CUT_SHORT if shutdown.expired else 0
 
 
 class Service:
     """The parts that live as long as the process; made by `open`."""
 
-    def __init__(self, settings: Settings, env_file: Path | None, ledger: Ledger, lanes: dict[str, Lane]) -> None:
+    def __init__(
+        self, settings: Settings, env_file: Path | None, shutdown: Shutdown, ledger: Ledger, lanes: dict[str, Lane]
+    ) -> None:
         self._file = SettingsFile(env_file, lanes["files"].call)
         self._reread = asyncio.Event()
         self._pause = asyncio.Event()
@@ -102,7 +107,7 @@ class Service:
         self._model: ModelFile | None = None
         self._streams: list[CameraStream] = []
         self._last_good = settings
-        self.shutdown = Shutdown(settings.service.drain_seconds)
+        self._shutdown = shutdown
         self._settings = settings
         self._lanes = lanes
         self._metrics = metrics.create()
@@ -117,7 +122,9 @@ class Service:
         self._trial = Trial(note, settings.limit.frame_pixels)
 
     @classmethod
-    async def open(cls, settings: Settings, env_file: Path | None, stack: AsyncExitStack) -> Service:
+    async def open(
+        cls, settings: Settings, env_file: Path | None, shutdown: Shutdown, stack: AsyncExitStack
+    ) -> Service:
         """Open the ledger and the lanes; `stack` closes them."""
         lanes = {
             name: await stack.enter_async_context(Lane(name)) for name in ("ledger", "files", "watchdog", "salvage")
@@ -131,19 +138,18 @@ class Service:
         found = await lanes["files"].call(places.works, output)
         unfinished = await lanes["ledger"].call(partial(ledger.list, states=("waiting", "ready", "running")))
         await lanes["files"].call(places.forget_all_but, unfinished, output, found)
-        return cls(settings, env_file, ledger, lanes)
+        return cls(settings, env_file, shutdown, ledger, lanes)
 
     async def run(self) -> None:
         """Serve until a stop was asked for and everything in work is kept."""
         logger.info("service_started", version=__version__, watching=str(self._settings.watch.watch_dir))
         await self._file.remember()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reread.set)
-        async with self.shutdown.guard(), self._attended():
-            while not self.shutdown.requested:
+        async with self._attended():
+            while not self._shutdown.requested:
                 self._pause.clear()
                 async with self._opened() as detector:
                     await self._work(detector)
-        logger.info("service_stopped", drained=not self.shutdown.expired)
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[Detector]:
@@ -187,7 +193,7 @@ class Service:
 
     async def _end(self) -> None:
         """Pass a stop on to everything that works."""
-        await self.shutdown.stop.wait()
+        await self._shutdown.stop.wait()
         self._health.drain()
         self._pause.set()
 
@@ -288,7 +294,7 @@ class Service:
             settings.path.output_dir,
             max_attempts=settings.limit.attempts,
             max_pixels=settings.limit.frame_pixels,
-            stopped=self.shutdown.stop.is_set,
+            stopped=self._shutdown.stop.is_set,
         )
         while True:
             if self._desk.open:

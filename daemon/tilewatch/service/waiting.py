@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from tilewatch import __version__
 from tilewatch.flow.backports import TaskGroup, timeout
 from tilewatch.flow.lane import Lane
-from tilewatch.flow.shutdown import Shutdown
 from tilewatch.service import folders
 from tilewatch.telemetry import log, metrics
 from tilewatch.telemetry.health import Health
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tilewatch.flow.shutdown import Shutdown
     from tilewatch.settings import Settings
 
 LOOK_SECONDS = 2.0
@@ -30,7 +30,7 @@ LOOK_SECONDS = 2.0
 logger = log.logger("service")
 
 
-async def usable(settings: Settings) -> bool:
+async def usable(settings: Settings, shutdown: Shutdown) -> bool:
     """Return True once the folders can be used, False if a stop is asked for before.
 
     Raises:
@@ -41,17 +41,18 @@ async def usable(settings: Settings) -> bool:
         found = await lane.call(look)
         if not found:
             return True
-        health, shutdown = Health(settings.service.stall_seconds), Shutdown(settings.service.drain_seconds)
-        async with shutdown.guard(), _answering(settings, health, lane):
+        health = Health(settings.service.stall_seconds)
+        async with _answering(settings, health, lane):
             told: dict[Path, str] = {}
             while found and not shutdown.requested:
                 _tell(health, told, found)
                 told = found
                 await _pause(shutdown.stop)
                 found = await lane.call(look)
-        if not found:
-            logger.info("folders_usable")
-        return not found
+        if found:
+            return False
+        logger.info("folders_usable")
+        return True
 
 
 def _tell(health: Health, told: dict[Path, str], found: dict[Path, str]) -> None:
