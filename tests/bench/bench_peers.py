@@ -1,12 +1,13 @@
 """The whole program against SAHI and supervision with `trackers`' ByteTrack: same clip, model and tiles, in turns.
 
 With the same engine, precision, tiles and thresholds, the peers through ultralytics as people have them and through
-the leanest adapter that could be written; and each at its own defaults. Printed are frames/s, CPU seconds a frame
+the leanest adapter that could be written; each at its own defaults; and ours with the motion gate, in 4K of which most
+stands still, against their defaults. Printed are frames/s, CPU seconds a frame
 (both with the start-up taken off by a run of one frame) and peak memory: medians of interleaved runs, and the medians
 of the ratios within a round. The peers' runs are slicing_peers.py in an environment of their own, made by
 `pip install sahi supervision trackers ultralytics onnxruntime`; PYTHON is its interpreter.
 
-    python -m tests.bench.bench_peers --peers PYTHON [--rounds 3] [--frames 40] [--model FILE]
+    python -m tests.bench.bench_peers --peers PYTHON [--rounds 3] [--frames 40] [--still-frames 60] [--model FILE]
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import statistics
 import tempfile
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import onnx
 from rich.console import Console
@@ -28,11 +29,18 @@ from tests.support.metered import Spent, spent
 from tests.support.mosaic import make_mosaic
 from tests.support.program import command, environment
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 PEER_PROGRAM = Path(__file__).with_name("slicing_peers.py")
 PEERS = ("sahi", "supervision")
 QUIET = {"PYTHONPATH": "", "YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true"}
 """Of a peer's environment: it installs nothing and calls nobody."""
 MEMORY_BAR = 0.5
+
+
+BUSY, STILL = "1080p, 8 tiles", "4K, 14 of 20 cells still"
+"""The clips."""
 
 
 class Contest(NamedTuple):
@@ -45,17 +53,19 @@ class Contest(NamedTuple):
     """The peers'."""
     bar: float
     """How many times the frames/s of every peer, at least."""
+    clip: str = BUSY
 
 
 F32 = ("--backend", "onnxruntime", "--precision", "f32", "--full-frame", "off")
-OURS: dict[str, tuple[str, ...]] = {"f32": F32, "defaults": ()}
+OURS: dict[str, tuple[str, ...]] = {"f32": F32, "defaults": (), "gated": ("--gate", "motion")}
 CONTESTS = (
     Contest("same engine (ONNX Runtime f32), tiles and thresholds; peers through ultralytics", "f32", "usual", 1.15),
     Contest("the same; peers through the leanest adapter", "f32", "lean", 1.15),
     Contest("each at its own defaults", "defaults", "defaults", 2.2),
+    Contest("ours with the motion gate, peers at their defaults", "gated", "defaults", 6.0, STILL),
 )
-Round: TypeAlias = "dict[tuple[str, str], Spent]"
-"""What everybody took, by name and way of working."""
+Round: TypeAlias = "dict[tuple[str, str, str], Spent]"
+"""What everybody took, by name, way of working and clip."""
 
 
 def main() -> None:
@@ -63,19 +73,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", type=Path, help="python of the peers' environment; without one nothing is done")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--frames", type=int, default=40)
+    parser.add_argument("--frames", type=int, default=40, help="in 1080p; 0 leaves it out")
+    parser.add_argument("--still-frames", type=int, default=60, help="in 4K; 0 leaves it out")
     parser.add_argument("--model", type=Path, default=data_path("models/yolov8n.onnx"))
     arguments = parser.parse_args()
     if arguments.peers is None:
         print("bench_peers: left out: --peers names no interpreter")
         return
-    with tempfile.TemporaryDirectory() as folder:
-        clip, model = Path(folder) / "mosaic_1080p.mp4", Path(folder) / "model.onnx"
-        make_mosaic(clip, columns=3, rows=2, frames=arguments.frames, size=(1920, 1080))
+    frames = {BUSY: arguments.frames, STILL: arguments.still_frames}
+    contests = [contest for contest in CONTESTS if frames[contest.clip]]
+    with tempfile.TemporaryDirectory() as name:
+        folder, model = Path(name), Path(name) / "model.onnx"
         as_exported(arguments.model, model)
-        rounds = [measure(arguments.peers, clip, model, arguments.frames) for _ in range(arguments.rounds)]
-    for contest in CONTESTS:
-        show(contest, rounds, arguments.frames)
+        clips = {BUSY: folder / "mosaic_1080p.mp4", STILL: folder / "mosaic_4k.mp4"}
+        if arguments.frames:
+            make_mosaic(clips[BUSY], columns=3, rows=2, frames=arguments.frames, size=(1920, 1080))
+        if arguments.still_frames:
+            make_mosaic(clips[STILL], columns=5, rows=4, frames=arguments.still_frames, still=14)
+        rounds = [measure(arguments.peers, contests, clips, model, frames) for _ in range(arguments.rounds)]
+    for contest in contests:
+        show(contest, rounds, frames[contest.clip])
     print(json.dumps([{" ".join(who): list(took) for who, took in found.items()} for found in rounds]))
 
 
@@ -87,15 +104,20 @@ def as_exported(source: Path, copy: Path) -> None:
     onnx.save_model(model, str(copy))
 
 
-def measure(python: Path, clip: Path, model: Path, frames: int) -> Round:
-    """Return one round: everybody once, in turn; the results land beside the clip."""
-    out, found = ("--model", model, "-o", clip.with_name("ours")), {}
-    for mode, options in OURS.items():
-        ours = command("run", clip, *out, *options, "--max-frames")
-        found["tilewatch", mode] = a_frame(ours, frames, environment())
-    for peer, mode in product(PEERS, dict.fromkeys(contest.theirs for contest in CONTESTS)):
+def measure(
+    python: Path, contests: Sequence[Contest], clips: Mapping[str, Path], model: Path, frames: Mapping[str, int]
+) -> Round:
+    """Return one round: everybody once, in turn; the results land beside the clips."""
+    found: Round = {}
+    for mode, name in dict.fromkeys((contest.ours, contest.clip) for contest in contests):
+        clip = clips[name]
+        out = ("--model", model, "-o", clip.with_name("ours"))
+        ours = command("run", clip, *out, *OURS[mode], "--max-frames")
+        found["tilewatch", mode, name] = a_frame(ours, frames[name], environment())
+    for peer, (mode, name) in product(PEERS, dict.fromkeys((contest.theirs, contest.clip) for contest in contests)):
+        clip = clips[name]
         theirs = [*map(str, (python, PEER_PROGRAM, peer, mode, clip, model, clip.with_name("peer.mp4")))]
-        found[peer, mode] = a_frame(theirs, frames, environment(**QUIET))
+        found[peer, mode, name] = a_frame(theirs, frames[name], environment(**QUIET))
     return found
 
 
@@ -107,7 +129,7 @@ def a_frame(start: list[str], frames: int, env: dict[str, str]) -> Spent:
 
 def show(contest: Contest, rounds: list[Round], frames: int) -> None:
     """Print the medians and the ratios, pair by pair within a round; a bar that is missed is red."""
-    table = Table("", title=f"{contest.title}\n1080p, 8 tiles, {frames} frames, medians of {len(rounds)} rounds")
+    table = Table("", title=f"{contest.title}\n{contest.clip}, {frames} frames, medians of {len(rounds)} rounds")
     for heading in (
         "frames/s",
         "CPU-s a frame",
@@ -117,16 +139,17 @@ def show(contest: Contest, rounds: list[Round], frames: int) -> None:
         "MB, ours by it",
     ):
         table.add_column(heading, justify="right")
-    ours = "tilewatch", contest.ours
+    ours = "tilewatch", contest.ours, contest.clip
     table.add_row("tilewatch", *medians(rounds, ours))
     for peer in PEERS:
-        pairs = [(found[ours], found[peer, contest.theirs]) for found in rounds]
-        table.add_row(peer, *medians(rounds, (peer, contest.theirs)), *compared(contest, pairs))
+        theirs = peer, contest.theirs, contest.clip
+        pairs = [(found[ours], found[theirs]) for found in rounds]
+        table.add_row(peer, *medians(rounds, theirs), *compared(contest, pairs))
     Console(width=120).print(table)
     print(f"bars: {contest.bar} times the frames/s, {MEMORY_BAR} of the memory")
 
 
-def medians(rounds: list[Round], who: tuple[str, str]) -> list[str]:
+def medians(rounds: list[Round], who: tuple[str, str, str]) -> list[str]:
     """Return somebody's figures."""
     wall, cpu, megabytes = (statistics.median(part) for part in zip(*(found[who] for found in rounds), strict=True))
     return [f"{1 / wall:.2f}", f"{cpu:.3f}", f"{megabytes:.0f}"]

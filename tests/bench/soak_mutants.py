@@ -120,8 +120,11 @@ def main() -> int:
     early, late = watch.megabytes[len(watch.megabytes) // 5 :][:1], watch.megabytes[-1:]
     table.add_row("memory after a fifth and at the end, MB", f"{early} {late}")
     Console(width=100).print(table)
-    unexplained = [job.path for job in jobs if job.state == "failed" and not job.error]
-    return 0 if ended and not unexplained else 1
+    failed = [job for job in jobs if job.state == "failed"]
+    for job in failed:
+        if job.reason != "bad_input":  # a damaged file is to be blamed on itself
+            print(f"{job.path}: {job.reason}: {job.error}")
+    return 0 if ended and all(job.error for job in failed) else 1
 
 
 if __name__ == "__main__":
