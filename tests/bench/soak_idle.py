@@ -25,6 +25,7 @@ from rich.table import Table
 
 from tests.support.models import tiny_detector
 from tests.support.program import command, environment
+from tilewatch.flow.shutdown import Shutdown
 from tilewatch.service.serve import Service
 from tilewatch.settings import load
 
@@ -62,8 +63,9 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 async def idle(loop: JumpingLoop, seconds: float) -> list[float]:
     """Serve until so many seconds seem to have passed; return the resident bytes at every tenth of them."""
     process, memory = psutil.Process(), []
+    shutdown = Shutdown(load().service.drain_seconds)
     async with AsyncExitStack() as stack:
-        service = await Service.open(load(), None, stack)
+        service = await Service.open(load(), None, shutdown, stack)
         work = asyncio.ensure_future(service.run())
         while not service._health.ready():  # noqa: SLF001 asking over HTTP would be work
             await asyncio.wait([work], timeout=0.1)
@@ -75,7 +77,7 @@ async def idle(loop: JumpingLoop, seconds: float) -> list[float]:
             gc.collect()
             memory.append(float(process.memory_info().rss))
         loop.jumps = False
-        service.shutdown.request()
+        shutdown.stop.set()
         await work
     return memory
 

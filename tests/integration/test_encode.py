@@ -40,12 +40,12 @@ class Made(NamedTuple):
     path: Path
 
 
-def copied(path: Path, *, limit: int | None = None, codec: str = "libx264") -> Made:
+def copied(path: Path, *, limit: int | None = None, codec: str = "libx264", preset: str = "ultrafast") -> Made:
     """Decode a file and encode it again, as far as `limit` frames."""
     source = VideoSource(path, max_pixels=1 << 26)
     info = source.open()
     target = path.with_name("out.mp4")
-    writer = VideoWriter(target, info, codec=codec, quality=20, preset="ultrafast")
+    writer = VideoWriter(target, info, codec=codec, quality=20, preset=preset)
     seen: list[tuple[Fraction, int]] = []
     while (frame := source.read()) is not None and len(seen) != limit:
         before = frame.y.copy()
@@ -100,6 +100,14 @@ def test_every_frame_comes_back_in_order_at_its_time(tmp_path: Path, kind: str) 
     assert frames[0].format.name in {"yuv420p", "yuvj420p"}
     assert (frames[0].width, frames[0].height) == (clip.width + clip.width % 2, clip.height + clip.height % 2)
     assert frames[0].rotation == 0
+
+
+def test_slow_pictures_with_times_in_nanoseconds_are_written(tmp_path: Path) -> None:
+    """One in two seconds, some decoded long before they are shown: at that clock more ticks than MP4 has room for."""
+    times = [index * 2_000_000_100 for index in range(12)]
+    clip = Clip(frames=12, pts=times, time_base=Fraction(1, 1_000_000_000))
+    made = copied(make_clip(tmp_path / "clip.nut", clip), preset="veryfast")
+    assert [seconds_of(frame) for frame in read_back(made.path)] == [seconds for seconds, _ in made.source]
 
 
 def test_file_is_what_browsers_play(tmp_path: Path) -> None:

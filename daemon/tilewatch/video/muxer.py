@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LEAST_TIMESCALE = 10_000
 """Ticks a second below which MP4 multiplies the time base."""
+MOST_TIMESCALE = 10_000_000
+"""Ticks a second at most: FFmpeg takes no picture that is decoded 2^31 ticks before it is shown, of nanoseconds 2 s."""
 UNFIT = (ArgumentError, InvalidDataError, PatchWelcomeError)
 """What the muxer says of a packet that it cannot take; a volume that fails says something else."""
 
@@ -30,11 +32,11 @@ class Muxer:
 
     Args:
         path: the file.
-        time_base: of the pictures; the file's clocks tick finely enough for every time in it.
+        time_base: of the pictures; the file's clocks tick finely enough for every time in it, or every 100 ns.
     """
 
     def __init__(self, path: Path, time_base: Fraction) -> None:
-        ticks = time_base.denominator
+        ticks = min(time_base.denominator, MOST_TIMESCALE)
         while ticks < LEAST_TIMESCALE:
             ticks *= 2
         options = {"movflags": "+faststart", "video_track_timescale": str(ticks), "movie_timescale": str(ticks)}
