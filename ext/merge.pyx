@@ -23,6 +23,7 @@ cdef extern from "merge_simd.h" nogil:
         double *bottom
     unsigned int tilewatch_first_bits(Py_ssize_t count) noexcept
     int tilewatch_lowest_bit(unsigned int bits) noexcept
+    int tilewatch_bit_count(Word bits) noexcept
     unsigned int tilewatch_alike(
         const double *box, const tilewatch_columns *boxes, Py_ssize_t at, double least
     ) noexcept
@@ -773,14 +774,6 @@ cdef inline bint within(const double* box, const double* rect) noexcept nogil:
     return box[LEFT] > rect[LEFT] and box[TOP] > rect[TOP] and box[RIGHT] < rect[RIGHT] and box[BOTTOM] < rect[BOTTOM]
 
 
-cdef inline int bits(Word word) noexcept nogil:
-    cdef int count = 0
-    while word:
-        word &= word - 1
-        count += 1
-    return count
-
-
 def doubt(
     const double[:, ::1] boxes, const short[::1] tile, const int[::1] head, const unsigned char[::1] shut,
     const unsigned long long[:, ::1] seen, const double[:, ::1] whole, const unsigned char[::1] current,
@@ -801,6 +794,6 @@ def doubt(
             if balance == 0:
                 continue
             for w in range(words):
-                balance -= bits(seen[head[g], w])
+                balance -= tilewatch_bit_count(seen[head[g], w])
             if balance >= 0:
                 score[g] *= denied

@@ -34,6 +34,11 @@ static inline int tilewatch_lowest_bit(unsigned bits)
     return __builtin_ctz(bits);
 }
 
+static inline int tilewatch_bit_count(uint64_t bits)
+{
+    return __builtin_popcountll(bits);
+}
+
 /* Set bit k if the area shared with box at + k is at least `least` of both areas' union, give or take a rounding. */
 TILEWATCH_MERGE_CLONES
 static unsigned tilewatch_alike(const double *box, const tilewatch_columns *boxes, ptrdiff_t at, double least)

@@ -34,7 +34,6 @@ LONGEST_LIFE = 5.0
 """Seconds after which a process is ended at the latest."""
 SLOW_END = 5.0
 """Seconds an end may take without a word about it."""
-STATES = ("waiting", "ready", "running")
 
 
 class Field(NamedTuple):

@@ -168,18 +168,8 @@ def _join(seen: Seen, kind: I32, tiles: Tiles, current: Bool, room: Room) -> tup
     kind = merged.label if kind is seen.label else kind[:count]
     keep, kept = room("keep", count, np.uint8), room("kept", count, np.int32)
     left = _merge.explain(
-        *(
-            merged.boxes,
-            kind,
-            *lone,
-            groups,
-            facts.rects,
-            reference.CONTAINED,
-            reference.SHOWN,
-            _grid(room, count),
-            keep,
-            kept,
-        )
+        *(merged.boxes, kind, *lone, groups, facts.rects, reference.CONTAINED, reference.SHOWN),
+        *(_grid(room, count), keep, kept),
     )
     _merge.doubt(
         *(merged.boxes, merged.tile, lone.head, lone.shut, groups, facts.whole, current.view(np.uint8)),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.recordings import ENGINE, RATE, START
 from tests.support.records import make_context, make_frame, make_info, make_tracks
-from tilewatch.engines.base import EngineInfo
 from tilewatch.errors import DiskFullError, FrameError, SinkError
 from tilewatch.service.lastid import LastId
 from tilewatch.service.recorder import Recorder
@@ -22,21 +22,6 @@ if TYPE_CHECKING:
     from tilewatch.records import StreamInfo, Tracks
     from tilewatch.sinks.base import Sink
     from tilewatch.sinks.result import ResultFolder
-
-ENGINE = EngineInfo(
-    backend="none",
-    backend_version="1",
-    device="CPU",
-    precision="f32",
-    precision_reason="",
-    model_path="/models/tiny.onnx",
-    model_sha256="0" * 64,
-    names=("person",),
-    input_size=64,
-    head="yolov8",
-)
-START = 1_700_000_000
-"""2023-11-14T22:13:20Z."""
 
 
 class FullSink:
@@ -85,7 +70,7 @@ def make_recorder(detector: Any) -> Recorder:
 
 def at(index: int, seconds: float) -> Tracks:
     """Return a frame's tracks, some time after the start."""
-    frame = replace(make_frame(index), pts=round((START + seconds) * 10))
+    frame = replace(make_frame(index), pts=round((START + seconds) * RATE))
     return make_tracks(index, [(7, 0, 0.9, 1, 2, 3, 4)], frame=frame)
 
 
