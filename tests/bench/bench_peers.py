@@ -5,7 +5,7 @@ the leanest adapter that could be written; each at its own defaults; and ours wi
 stands still, against their defaults. Printed are frames/s, CPU seconds a frame
 (both with the start-up taken off by a run of one frame) and peak memory: medians of interleaved runs, and the medians
 of the ratios within a round. The peers' runs are slicing_peers.py in an environment of their own, made by
-`pip install sahi supervision trackers ultralytics onnxruntime`; PYTHON is its interpreter.
+`pip install --group peers`; PYTHON is its interpreter.
 
     python -m tests.bench.bench_peers --peers PYTHON [--rounds 3] [--frames 40] [--still-frames 60] [--model FILE]
 """
